@@ -1,0 +1,150 @@
+"""The command line that every job shares: options, configuration, session, manifest, exit code."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bannermap.platform.config import load_settings
+from bannermap.platform.errors import BannermapError, ConfigError
+from bannermap.platform.runs import JobContext, Run, record, say
+from bannermap.platform.session import build_session
+from bannermap.platform.settings import Settings
+from bannermap.platform.storage import Warehouse
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+CONF = Path("conf")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the daily chain.
+
+    Attributes:
+        name: job name, as in ``spark-submit.sh NAME``.
+        run: reads tables, writes tables, fills in the manifest.
+    """
+
+    name: str
+    run: Callable[[JobContext], None]
+
+
+@dataclass(frozen=True)
+class FileMode:
+    """A stage on plain files, without warehouse or logs.
+
+    Attributes:
+        options: option name -> help; all are required together, and ``--out`` comes by itself.
+        run: gets the session, the settings and the options' values by name (with underscores).
+    """
+
+    options: Mapping[str, str]
+    run: Callable[[SparkSession, Settings, Mapping[str, str]], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """An entry point: the stages that it runs for a day, and its plain-file mode if it has one."""
+
+    name: str
+    about: str
+    stages: Sequence[Stage]
+    files: FileMode | None = None
+    overlays: Sequence[str] = field(default=())
+
+
+def main(job: Job, argv: Sequence[str] | None = None) -> int:
+    """Run a job from its command line.
+
+    Returns:
+        Exit code: 0 success, 1 failure, 2 bad configuration or options, 3 bad input.
+    """
+    try:
+        arguments = parser(job).parse_args(argv)
+        settings = resolve(arguments)
+        return _start(job, arguments, settings)
+    except BannermapError as error:
+        print(f"[bannermap] {job.name} stopped. {error}", file=sys.stderr, flush=True)
+        return error.exit_code
+
+
+def parser(job: Job) -> argparse.ArgumentParser:
+    """The job's options."""
+    result = argparse.ArgumentParser(prog=f"spark-submit.sh {job.name}", description=job.about, allow_abbrev=False)
+    add_config_options(result)
+    result.add_argument("--date", type=_date, help="day to process, YYYY-MM-DD")
+    result.add_argument("--dry-run", action="store_true", help="read and check everything, write nothing")
+    if job.files:
+        group = result.add_argument_group("on plain files, without the rest")
+        for name, text in {**job.files.options, "out": "folder for the result"}.items():
+            group.add_argument(f"--{name}", help=text)
+    return result
+
+
+def add_config_options(target: argparse.ArgumentParser) -> None:
+    """``--config`` and ``--set``, the same for every command."""
+    target.add_argument("--config", action="append", default=[], help="overlay on conf/base.yaml; may be repeated")
+    target.add_argument("--set", action="append", default=[], dest="assignments", metavar="SECTION.KEY=VALUE", help="one setting")
+
+
+def resolve(arguments: argparse.Namespace) -> Settings:
+    """The settings that the options ask for; the base file is the one beside the launcher."""
+    return load_settings(CONF / "base.yaml", [Path(p) for p in arguments.config], arguments.assignments)
+
+
+def run_stage(stage: Stage, warehouse: Warehouse, settings: Settings, day: dt.date) -> Run:
+    """Run one stage for one day and leave its manifest row, also when it fails."""
+    warehouse.versions_read.clear()
+    context = JobContext(warehouse, settings, day, Run(stage.name, day))
+    try:
+        stage.run(context)
+    except BaseException as error:
+        record(context, error)
+        raise
+    record(context, None)
+    say(f"{day} {stage.name}: {context.run.rows_in} rows in, {context.run.rows_out} out, {context.run.seconds():.1f} s")
+    return context.run
+
+
+def _start(job: Job, arguments: argparse.Namespace, settings: Settings) -> int:
+    values = _file_mode_values(job, arguments)
+    if not values and arguments.date is None:
+        raise ConfigError(f"{job.name} needs --date YYYY-MM-DD: the day to process is never taken from the clock.")
+    if values and arguments.dry_run:
+        raise ConfigError("--dry-run goes with --date; on plain files nothing but --out is ever written.")
+    spark = build_session(settings.spark)
+    try:
+        if values and job.files:
+            job.files.run(spark, settings, values)
+        else:
+            warehouse = Warehouse(spark, settings.paths.warehouse, read_only=arguments.dry_run)
+            for stage in job.stages:
+                run_stage(stage, warehouse, settings, arguments.date)
+    finally:
+        spark.stop()
+    return 0
+
+
+def _file_mode_values(job: Job, arguments: argparse.Namespace) -> dict[str, str]:
+    if not job.files:
+        return {}
+    names = [n.replace("-", "_") for n in (*job.files.options, "out")]
+    given = {n: getattr(arguments, n) for n in names if getattr(arguments, n) is not None}
+    missing = [n.replace("_", "-") for n in names if n not in given]
+    if given and missing:
+        raise ConfigError(f"{job.name} on plain files also needs --{', --'.join(missing)}.")
+    return given
+
+
+def _date(text: str) -> dt.date:
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a day; write it as YYYY-MM-DD") from None

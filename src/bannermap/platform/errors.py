@@ -1,0 +1,39 @@
+"""Errors that a person can act on: each message says what is wrong, why it matters, and how to mend it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class BannermapError(Exception):
+    """Base of all errors raised on purpose; the launcher prints its text without a traceback."""
+
+    exit_code = 1
+
+
+class ConfigError(BannermapError):
+    """A setting or a command line that cannot be right; raised before Spark starts."""
+
+    exit_code = 2
+
+
+class InputError(BannermapError):
+    """An input that is absent, empty or of another shape than declared; nothing was written."""
+
+    exit_code = 3
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint for a mistyped name: `` Did you mean 'x'?`` or the list of what is known.
+
+    Args:
+        name: what was given.
+        known: the names that exist.
+
+    Returns:
+        A sentence that starts with a space, ready to be appended to a message.
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f" Did you mean '{close[0]}'?" if close else f" Known: {', '.join(names)}."

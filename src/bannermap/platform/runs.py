@@ -1,0 +1,113 @@
+"""The run manifest: what a job read, wrote and refused, and how long each phase took."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from bannermap import __version__
+from bannermap.platform.config import settings_hash, settings_json
+from bannermap.platform.settings import Settings
+from bannermap.platform.storage import Warehouse
+from bannermap.platform.tables import REJECTS, RUNS
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+
+def say(message: str) -> None:
+    """A line for the person at the terminal."""
+    print(f"[bannermap] {message}", flush=True)
+
+
+@dataclass
+class Run:
+    """What one job run leaves in `runs`; the job fills it while it works."""
+
+    job: str
+    dt: datetime.date
+    run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    rows_in: int = 0
+    rows_out: int = 0
+    rejected: dict[str, int] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    phase_seconds: dict[str, float] = field(default_factory=dict)
+    started_at: datetime.datetime = field(default_factory=lambda: datetime.datetime.now(datetime.UTC))
+    _clock: float = field(default_factory=time.monotonic)
+
+    def seconds(self) -> float:
+        """Wall time since the run began."""
+        return time.monotonic() - self._clock
+
+
+@dataclass(frozen=True)
+class JobContext:
+    """What a stage's `run` gets: everything it may read from, and the manifest to fill in.
+
+    Attributes:
+        warehouse: the tables.
+        settings: the resolved configuration.
+        dt: the day; never the clock.
+        run: the manifest row.
+    """
+
+    warehouse: Warehouse
+    settings: Settings
+    dt: datetime.date
+    run: Run
+
+    @contextlib.contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Name a phase in the terminal, in the Spark UI and in the manifest."""
+        context = self.warehouse.spark.sparkContext
+        context.setJobDescription(f"{self.run.job} {self.dt}: {name}")
+        say(f"{self.dt} {self.run.job}: {name}")
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.run.phase_seconds[name] = self.run.phase_seconds.get(name, 0.0) + time.monotonic() - began
+            context.setJobDescription("")
+
+    def reject(self, rows: DataFrame) -> None:
+        """Store refused rows and count them by reason; an empty frame clears those of an earlier run.
+
+        Args:
+            rows: columns ``reason`` and ``row_json``.
+        """
+        from pyspark.sql import functions as F
+
+        counted = rows.groupBy("reason", "row_json").agg(F.count("*").alias("rows"))
+        stamped = counted.withColumns({"job": F.lit(self.run.job), "dt": F.lit(self.dt)}).localCheckpoint()
+        self.warehouse.overwrite_partition(REJECTS, stamped, job=self.run.job, dt=self.dt)
+        totals = stamped.groupBy("reason").agg(F.sum("rows").alias("rows")).collect()
+        self.run.rejected.update({r["reason"]: r["rows"] for r in totals})
+
+
+def record(context: JobContext, error: BaseException | None) -> None:
+    """Append the manifest row of a finished run."""
+    run, spark = context.run, context.warehouse.spark
+    row = {
+        "run_id": run.run_id,
+        "job": run.job,
+        "dt": run.dt,
+        "status": "failed" if error else "succeeded",
+        "error": f"{type(error).__name__}: {error}"[:4000] if error else None,
+        "started_at": run.started_at,
+        "seconds": run.seconds(),
+        "config_hash": settings_hash(context.settings),
+        "config_json": settings_json(context.settings),
+        "code_version": __version__,
+        "input_versions": dict(context.warehouse.versions_read),
+        "rows_in": run.rows_in,
+        "rows_out": run.rows_out,
+        "rejected": run.rejected,
+        "metrics": {k: float(v) for k, v in run.metrics.items()},
+        "phase_seconds": run.phase_seconds,
+    }
+    context.warehouse.append(RUNS, spark.createDataFrame([tuple(row[c] for c in RUNS.columns)], RUNS.schema))

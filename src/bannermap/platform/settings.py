@@ -1,0 +1,136 @@
+"""The configuration as frozen models: every key with its range. `conf/base.yaml` gives each key its value and reason."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Cosine = Annotated[float, Field(ge=-1.0, le=1.0)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0.0)]
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, and unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Paths(Section):
+    """Where things lie; local paths or any address that Spark's file systems know."""
+
+    warehouse: str
+    banner_log: str
+    event_log: str
+    images: str
+    report: str
+
+
+class SparkSettings(Section):
+    """What the session is built with; spark-submit's own options win."""
+
+    app_name: str
+    master: str | None
+    shuffle_partitions: Positive
+    arrow_batch_rows: Annotated[int, Field(ge=1, le=10_000)]
+    log_level: Literal["ERROR", "WARN", "INFO"]
+    extra: dict[str, str]
+
+
+class FetchSettings(Section):
+    """Limits of one fetch."""
+
+    fetch_deadline_s: Seconds
+    connect_timeout_s: Seconds
+    max_bytes: Positive
+    threads_per_task: Annotated[int, Field(ge=1, le=256)]
+    attempts: Annotated[int, Field(ge=1, le=10)]
+    max_redirects: Annotated[int, Field(ge=0, le=20)]
+    schemes: tuple[Literal["file", "http", "https"], ...]
+    allow_private_addresses: bool
+    user_agent: str
+    retry_after_days: Annotated[int, Field(ge=0)]
+
+
+class DecodeSettings(Section):
+    """What may be decoded, checked before it is."""
+
+    formats: tuple[str, ...]
+    max_pixels: Positive
+    max_frames: Positive
+
+
+class EncoderSettings(Section):
+    """Which encoder makes vectors, and what it looks at."""
+
+    name: Literal["perceptual"]
+    trim_borders: bool
+    batch_images: Annotated[int, Field(ge=1, le=4096)]
+
+
+class ClusteringSettings(Section):
+    """The partition of design section 5.1; every threshold is a cosine of unit vectors."""
+
+    initial_threshold: Cosine = 0.75
+    threshold_step: Annotated[float, Field(gt=0.0, le=1.0)] = 0.05
+    max_threshold: Cosine = 0.9999
+    accept_cohesion: Annotated[float, Field(gt=0.0, le=1.0)] = 0.96
+    min_split_improvement: Annotated[float, Field(ge=0.0, le=2.0)] = 0.02
+    min_group_size: Positive = 2
+    max_depth: Annotated[int, Field(ge=0, le=1000)] = 10
+    k_neighbors: Annotated[int, Field(ge=1, le=1000)] = 30
+    split_search: Literal["lookahead", "first"] = "lookahead"
+    search: Literal["exact"] = "exact"
+    block_rows: Annotated[int, Field(ge=2, le=1_000_000)] = 4096
+    partitions: Positive = 8
+
+    @model_validator(mode="after")
+    def _thresholds_in_order(self) -> ClusteringSettings:
+        if self.initial_threshold > self.max_threshold:
+            raise ValueError(
+                f"initial_threshold {self.initial_threshold} lies above max_threshold {self.max_threshold}, "
+                "so no edge could ever be cut: lower the first or raise the second"
+            )
+        return self
+
+
+class FeatureSettings(Section):
+    """What is counted and when it may be used."""
+
+    kept_days: Annotated[int, Field(ge=30, le=3650)]
+    available_lag_hours: Annotated[float, Field(ge=0.0, le=24.0 * 30)]
+    wide_clusters: Annotated[int, Field(ge=1, le=32)]
+    wide_events: tuple[Literal["request", "impression", "click"], ...]
+
+
+class ReportSettings(Section):
+    """What the page shows."""
+
+    max_clusters: Positive
+    pictures_per_cluster: Positive
+    thumbnail_px: Annotated[int, Field(ge=16, le=512)]
+
+
+class SampleSettings(Section):
+    """The drawn world of the demo and the tests."""
+
+    size: Literal["tiny", "small"]
+    days: Annotated[int, Field(ge=1, le=60)]
+    seed: Annotated[int, Field(ge=0)]
+    out: str
+
+
+class Settings(Section):
+    """The whole configuration, resolved."""
+
+    paths: Paths
+    spark: SparkSettings
+    fetch: FetchSettings
+    decode: DecodeSettings
+    encoder: EncoderSettings
+    clustering: ClusteringSettings
+    features: FeatureSettings
+    report: ReportSettings
+    sample: SampleSettings

@@ -1,0 +1,190 @@
+"""Reading and writing declared tables. Every write replaces whole partitions or merges by key, so a rerun changes nothing."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import operator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from bannermap.platform.errors import InputError
+from bannermap.platform.tables import Table
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, SparkSession
+
+TABLE_PROPERTY = "bannermap.table"
+
+
+@dataclass
+class Warehouse:
+    """The tables below one folder.
+
+    Attributes:
+        spark: the session.
+        root: folder or address.
+        read_only: a dry run: writes compute everything and store nothing.
+        versions_read: table name -> Delta version, for the run manifest.
+    """
+
+    spark: SparkSession
+    root: str
+    read_only: bool = False
+    versions_read: dict[str, int] = field(default_factory=dict)
+
+    def path(self, table: Table) -> str:
+        """Where a table lies."""
+        return f"{self.root.rstrip('/')}/{table.name}"
+
+    def exists(self, table: Table) -> bool:
+        """Whether a committed version of the table is there."""
+        if table.format == "parquet":
+            return path_exists(self.spark, self.path(table))
+        from delta.tables import DeltaTable
+
+        return DeltaTable.isDeltaTable(self.spark, self.path(table))
+
+    def read(self, table: Table, made_by: str = "an earlier job") -> DataFrame:
+        """The newest committed version, pinned; declared columns only.
+
+        Args:
+            table: which.
+            made_by: the job that makes it, for the message when it is absent.
+
+        Raises:
+            InputError: the table is not there.
+        """
+        if not self.exists(table):
+            raise InputError(
+                f"There is no table {table.name} at {self.path(table)}. Run {made_by} first or check paths.warehouse."
+            )
+        if table.format == "parquet":
+            return table.select(self.spark.read.schema(table.schema).parquet(self.path(table)))
+        version = self._pinned_version(table)
+        return table.select(self.spark.read.format("delta").option("versionAsOf", version).load(self.path(table)))
+
+    def read_or_empty(self, table: Table) -> DataFrame:
+        """Like `read`, but a table that was never written is an empty frame."""
+        return self.read(table) if self.exists(table) else self.spark.createDataFrame([], table.schema)
+
+    def overwrite_partition(self, table: Table, frame: DataFrame, **partition: Any) -> None:
+        """Replace exactly one partition, whole, in one commit; an empty frame leaves it empty.
+
+        Args:
+            table: which; the keyword names must be its leading partition columns.
+            frame: rows of that partition only; others are refused by Delta.
+            partition: column name -> value.
+        """
+        declared = table.select(frame)
+        if self.read_only:
+            _compute_only(declared)
+        elif table.format == "parquet":
+            self._replace_parquet_partition(table, declared, partition)
+        else:
+            self._replace_delta_partition(table, declared, partition)
+
+    def merge(self, table: Table, frame: DataFrame, delete_absent_where: str | None = None) -> None:
+        """Insert new keys, update rows that differ, leave equal rows alone.
+
+        Args:
+            table: which; rows are matched by its key.
+            frame: at most one row per key.
+            delete_absent_where: SQL over columns of ``old``; rows that it covers and the frame lacks are deleted.
+        """
+        from pyspark.sql import functions as F
+
+        declared = table.select(frame)
+        if self.read_only:
+            _compute_only(declared)
+            return
+        rest = [c for c in table.columns if c not in table.key]
+        differs: list[Column] = [~F.col(f"old.{c}").eqNullSafe(F.col(f"new.{c}")) for c in rest]
+        merge = self._merge_into(table, declared).whenNotMatchedInsertAll()
+        if differs:
+            merge = merge.whenMatchedUpdateAll(condition=functools.reduce(operator.or_, differs))
+        if delete_absent_where:
+            merge = merge.whenNotMatchedBySourceDelete(condition=delete_absent_where)
+        merge.execute()
+
+    def insert_new(self, table: Table, frame: DataFrame) -> None:
+        """Insert rows whose key is not there yet; rows of known keys are left as they were first written."""
+        declared = table.select(frame)
+        if self.read_only:
+            _compute_only(declared)
+        else:
+            self._merge_into(table, declared).whenNotMatchedInsertAll().execute()
+
+    def append(self, table: Table, frame: DataFrame) -> None:
+        """Add rows; only for the run manifest, whose key is new for each run."""
+        if not self.read_only:
+            self._create(table)
+            table.select(frame).write.format("delta").mode("append").save(self.path(table))
+
+    def _merge_into(self, table: Table, frame: DataFrame) -> Any:
+        target = self._create(table).alias("old")
+        return target.merge(frame.alias("new"), " AND ".join(f"old.{c} <=> new.{c}" for c in table.key))
+
+    def _create(self, table: Table) -> Any:
+        from delta.tables import DeltaTable
+
+        if self.exists(table):
+            return DeltaTable.forPath(self.spark, self.path(table))
+        builder = DeltaTable.createIfNotExists(self.spark).location(self.path(table)).addColumns(table.schema)
+        return builder.partitionedBy(*table.partition_by).property(TABLE_PROPERTY, table.name).execute()
+
+    def _pinned_version(self, table: Table) -> int:
+        from delta.tables import DeltaTable
+
+        newest = DeltaTable.forPath(self.spark, self.path(table)).history(1).collect()[0]
+        self.versions_read[table.name] = newest["version"]
+        return int(newest["version"])
+
+    def _replace_delta_partition(self, table: Table, frame: DataFrame, partition: dict[str, Any]) -> None:
+        self._create(table)
+        predicate = " AND ".join(f"{column} = {sql_literal(value)}" for column, value in partition.items())
+        frame.write.format("delta").mode("overwrite").option("replaceWhere", predicate).save(self.path(table))
+
+    def _replace_parquet_partition(self, table: Table, frame: DataFrame, partition: dict[str, Any]) -> None:
+        folder = "/".join(f"{column}={value}" for column, value in partition.items())
+        staging = f"{self.path(table)}/_staging/{folder}"
+        replace_folder(self.spark, frame.drop(*partition), f"{self.path(table)}/{folder}", staging)
+
+
+def sql_literal(value: Any) -> str:
+    """A partition value as SQL."""
+    if isinstance(value, dt.date):
+        return f"DATE'{value.isoformat()}'"
+    if isinstance(value, bool | int | float):
+        return str(value)
+    return "'" + str(value).replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def path_exists(spark: SparkSession, path: str) -> bool:
+    """Whether a file or folder is there, on any file system that Spark knows."""
+    hadoop_path, file_system = _hadoop(spark, path)
+    return bool(file_system.exists(hadoop_path))
+
+
+def replace_folder(spark: SparkSession, frame: DataFrame, path: str, staging: str) -> None:
+    """Write Parquet aside, then put it in place of ``path``: a reader sees old or new files, never some of each.
+
+    Killed between the two renames, the folder is absent until the job runs again; it is never half written.
+    """
+    frame.write.mode("overwrite").parquet(staging)
+    target, file_system = _hadoop(spark, path)
+    file_system.delete(target, True)
+    file_system.mkdirs(target.getParent())
+    source, _ = _hadoop(spark, staging)
+    if not file_system.rename(source, target):
+        raise InputError(f"{staging} could not be renamed to {path}. Is it writable, and does no other run write it?")
+
+
+def _hadoop(spark: SparkSession, path: str) -> tuple[Any, Any]:
+    jvm: Any = spark.sparkContext._jvm
+    hadoop_path = jvm.org.apache.hadoop.fs.Path(path)
+    return hadoop_path, hadoop_path.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration())
+
+
+def _compute_only(frame: DataFrame) -> None:
+    frame.write.format("noop").mode("overwrite").save()
