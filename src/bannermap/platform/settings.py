@@ -39,6 +39,12 @@ class SparkSettings(Section):
     extra: dict[str, str]
 
 
+class RegistrySettings(Section):
+    """When a day's banner log is believed."""
+
+    min_share_of_previous_day: Share
+
+
 class FetchSettings(Section):
     """Limits of one fetch."""
 
@@ -127,6 +133,7 @@ class Settings(Section):
 
     paths: Paths
     spark: SparkSettings
+    registry: RegistrySettings
     fetch: FetchSettings
     decode: DecodeSettings
     encoder: EncoderSettings
