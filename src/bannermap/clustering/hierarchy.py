@@ -1,0 +1,85 @@
+"""All components at all thresholds as runs of one order of the nodes.
+
+Merging the forest's edges from the strongest down, and writing the two merged groups side by side each time, gives an order in
+which every component of every threshold is a run. The cosine that closed each gap says where the runs end: two arrays of n
+replace a tree of components (the order of a single-linkage dendrogram's leaves; Gower and Ross 1969).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+from bannermap.clustering.forest import Edges, find_root
+from bannermap.platform.settings import ClusteringSettings
+
+
+@dataclass(frozen=True)
+class Hierarchy:
+    """Nodes in an order in which components are runs.
+
+    Attributes:
+        order: int64 (n,), node at each position.
+        gap: float32 (n,), cosine that joins a position to the one before; -inf where nothing does.
+        thresholds: float64 (levels,), ascending; level j cuts at ``thresholds[j]``.
+        starts: per level, int64 positions at which its components start.
+    """
+
+    order: np.ndarray
+    gap: np.ndarray
+    thresholds: np.ndarray
+    starts: tuple[np.ndarray, ...]
+
+    def bounds(self, level: int) -> np.ndarray:
+        """int64 (components + 1,): starts of a level's components, and n."""
+        return np.append(self.starts[level], len(self.order))
+
+    def position(self) -> np.ndarray:
+        """int64 (n,): position of each node."""
+        position = np.empty(len(self.order), np.int64)
+        position[self.order] = np.arange(len(self.order))
+        return position
+
+
+def level_thresholds(settings: ClusteringSettings) -> np.ndarray:
+    """t_j = initial + j * step for j = 0 .. max_depth, as far as it is at most max_threshold; float64, never accumulated."""
+    steps = settings.initial_threshold + np.arange(settings.max_depth + 1, dtype=np.float64) * settings.threshold_step
+    return steps[steps <= settings.max_threshold]
+
+
+def build_hierarchy(nodes: int, forest: Edges, thresholds: np.ndarray) -> Hierarchy:
+    """Order the nodes so that components are runs.
+
+    Args:
+        nodes: n; node ids are 0 .. n - 1.
+        forest: maximum spanning forest, strongest edge first.
+        thresholds: float64 (levels,), ascending.
+    """
+    order, gap = _leaf_order(nodes, forest.low, forest.high, forest.cosine)
+    exact = gap.astype(np.float64)
+    return Hierarchy(order, gap, thresholds, tuple(np.flatnonzero(exact < t) for t in thresholds))
+
+
+@njit(cache=True, nogil=True)
+def _leaf_order(nodes: int, low: np.ndarray, high: np.ndarray, cosine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Concatenate lists of nodes; a group's root is its smallest node, which also heads its list."""
+    parent, following, tail = np.arange(nodes), np.full(nodes, -1), np.arange(nodes)
+    joined_by = np.full(nodes, -np.inf, np.float32)
+    for i in range(low.shape[0]):
+        a, b = find_root(parent, low[i]), find_root(parent, high[i])
+        first, second = min(a, b), max(a, b)
+        parent[second] = first
+        following[tail[first]] = second
+        joined_by[second] = cosine[i]
+        tail[first] = tail[second]
+    order, gap, at = np.empty(nodes, np.int64), np.empty(nodes, np.float32), 0
+    for root in range(nodes):
+        if parent[root] == root:
+            node = root
+            while node != -1:
+                order[at], gap[at] = node, joined_by[node]
+                at += 1
+                node = following[node]
+    return order, gap
