@@ -89,7 +89,8 @@ class ClusteringSettings(Section):
     k_neighbors: Annotated[int, Field(ge=1, le=1000)] = 30
     split_search: Literal["lookahead", "first"] = "lookahead"
     search: Literal["exact"] = "exact"
-    block_rows: Annotated[int, Field(ge=2, le=1_000_000)] = 4096
+    encoder_id: str | None = None
+    block_rows: Annotated[int, Field(ge=2, le=1_000_000)] = 16384
     partitions: Positive = 8
 
     @model_validator(mode="after")

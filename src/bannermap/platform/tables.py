@@ -316,6 +316,34 @@ CLUSTERS = Table(
     partition_by=("clustering_id",),
 )
 
+FILE_MEMBERS = Table(
+    name="members",
+    about="cluster_banners on plain files: one row per content_hash.",
+    columns={
+        "content_hash": "string: the node",
+        "cluster_id": "string: null for an outlier",
+        "is_outlier": "boolean: in no cluster",
+        "path": "array<string>: ids of the groups that held it, coarsest first, its own cluster last",
+        "similarity_to_medoid": "float: cosine, -1 to 1; null for an outlier",
+    },
+    key=("content_hash",),
+    format="parquet",
+)
+FILE_CLUSTERS = Table(
+    name="file_clusters",
+    about="cluster_banners on plain files: one row per cluster; the folder is `clusters`.",
+    columns={c: m for c, m in CLUSTERS.columns.items() if c != "clustering_id"},
+    key=("cluster_id",),
+    format="parquet",
+)
+FILE_REJECTS = Table(
+    name="file_rejects",
+    about="cluster_banners on plain files: rows that cannot be clustered; the folder is `rejects`.",
+    columns={"node_id": "string: content_hash", "reason": "string: typed reason"},
+    key=(),
+    format="parquet",
+)
+
 # ---- features -----------------------------------------------------------------------------------------------------
 
 USER_BANNER_DAYS = Table(

@@ -1,0 +1,90 @@
+"""From numbered nodes to their clusters: the steps in order, on Spark, with the driver's part between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pyspark.sql import functions as F
+
+from bannermap.clustering.cohesion import fixed_point_scale
+from bannermap.clustering.distributed import forest_of, neighbour_rows, placed
+from bannermap.clustering.frames import GROUPS, NODE_VECTORS
+from bannermap.clustering.group_ids import group_ids
+from bannermap.clustering.hierarchy import Hierarchy, build_hierarchy, level_thresholds
+from bannermap.clustering.passes import LevelLayout, cluster_layout, level_sums, node_clusters
+from bannermap.clustering.recursion import Recursion, level_figures, refine_all
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from bannermap.platform.settings import ClusteringSettings
+
+Phase = Callable[[str], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True)
+class Clustered:
+    """What a clustering leaves.
+
+    Attributes:
+        neighbours: `NEIGHBOUR_ROWS`.
+        clusters: `NODE_CLUSTERS`.
+        groups: `GROUPS`.
+    """
+
+    neighbours: DataFrame
+    clusters: DataFrame
+    groups: DataFrame
+
+
+def cluster_nodes(nodes: DataFrame, settings: ClusteringSettings, name: str, phase: Phase) -> Clustered:
+    """Partition the nodes as design section 5.1 defines it; byte-identical for any partitioning of ``nodes``.
+
+    Args:
+        nodes: `NODES`, persisted, at least one row.
+        settings: the rule, and how work is cut.
+        name: the clustering's id, part of new groups' ids.
+        phase: names a phase for people and the manifest.
+    """
+    figures = nodes.select("node", "banners", "lane_a", "lane_b").orderBy("node").toArrow()
+    vectors = NODE_VECTORS.select(nodes)
+    with phase("search neighbours"):
+        rows = neighbour_rows(vectors, figures.num_rows, settings)
+    with phase("merge forests"):
+        forest = forest_of(rows, settings)
+        hierarchy = build_hierarchy(figures.num_rows, forest, level_thresholds(settings))
+    banners, lane_a, lane_b = (figures[c].to_numpy()[hierarchy.order] for c in ("banners", "lane_a", "lane_b"))
+    with phase("sum components"):
+        at_place = placed(vectors, hierarchy.position(), settings.block_rows)
+        layout = _layout(hierarchy, banners, _largest_component(vectors), settings)
+        norms, shared = level_sums(at_place, layout)
+    with phase("decide cuts"):
+        recursion = refine_all(level_figures(hierarchy, banners, norms), figures.num_rows, settings)
+        groups = _groups_frame(nodes, recursion, hierarchy, group_ids(recursion, lane_a, lane_b, name))
+    outcome = node_clusters(at_place, cluster_layout(recursion, layout.bounds, shared, layout.scale))
+    return Clustered(rows, outcome, groups)
+
+
+def _largest_component(vectors: DataFrame) -> float:
+    largest = F.max(F.array_max(F.transform("vector", F.abs)))
+    return float(vectors.agg(largest).collect()[0][0])
+
+
+def _layout(hierarchy: Hierarchy, banners: np.ndarray, largest: float, settings: ClusteringSettings) -> LevelLayout:
+    total = np.concatenate([[0], np.cumsum(banners)])
+    bounds = [hierarchy.bounds(level) for level in range(len(hierarchy.starts))]
+    wanted = [np.diff(total[b]) >= settings.min_group_size for b in bounds]
+    return LevelLayout(bounds, wanted, fixed_point_scale(len(banners), largest))
+
+
+def _groups_frame(nodes: DataFrame, recursion: Recursion, hierarchy: Hierarchy, names: list[str]) -> DataFrame:
+    rows: list[tuple[Any, ...]] = [(-1, None, [], False, 0, 0, None, None, None, None)]
+    for number, g in enumerate(recursion.groups):
+        path = [names[a] for a in recursion.ancestors(number)]
+        threshold, parent = float(hierarchy.thresholds[g.level]), path[-2] if len(path) > 1 else None
+        rows.append((number, names[number], path, g.accepted, g.banners, g.nodes, g.cohesion, threshold, g.level, parent))
+    return nodes.sparkSession.createDataFrame(rows, GROUPS.schema)

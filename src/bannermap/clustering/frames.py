@@ -1,0 +1,87 @@
+"""Frames that live between two steps of the clustering job, declared like tables; they are never stored."""
+
+from __future__ import annotations
+
+from bannermap.platform.tables import Table
+
+
+def _frame(name: str, about: str, key: tuple[str, ...], **columns: str) -> Table:
+    return Table(name=name, about=about, columns=columns, key=key, format="frame")
+
+
+NODES = _frame(
+    "nodes",
+    "The pictures to cluster, numbered in the order of their ids.",
+    key=("node",),
+    node="bigint: 0 .. n - 1, ascending with node_id",
+    node_id="string: pixel_hash, or content_hash on plain files",
+    banners="bigint: banners that show it",
+    lane_a="bigint: first half of a hash of node_id",
+    lane_b="bigint: second half",
+    vector="array<float>: unit length",
+)
+NODE_VECTORS = _frame(
+    "node_vectors",
+    "What the search needs of a node.",
+    key=("node",),
+    node="bigint: see nodes",
+    vector="array<float>: unit length",
+)
+NEIGHBOUR_ROWS = _frame(
+    "neighbour_rows",
+    "Neighbour lists, flat.",
+    key=("src", "dst"),
+    src="bigint: node",
+    dst="bigint: node",
+    cosine="float: exact score",
+)
+PLACED_VECTORS = _frame(
+    "placed_vectors",
+    "Vectors at their position in the hierarchy's order.",
+    key=("position",),
+    position="bigint: 0 .. n - 1",
+    node="bigint: see nodes",
+    vector="array<float>: unit length",
+)
+LEVEL_SUMS = _frame(
+    "level_sums",
+    "Sums over one task's share of a component.",
+    key=("level", "component"),
+    level="int: see hierarchy",
+    component="bigint: number of the component in its level",
+    squared_norm="double: |sum x|^2 where the task held the whole component, else null",
+    vector_sum="array<bigint>: fixed-point sum where it held a part, else null",
+)
+MEDOID_CANDIDATES = _frame(
+    "medoid_candidates",
+    "Best picture of one task's share of a cluster that several tasks hold.",
+    key=("cluster", "node"),
+    cluster="int: group number",
+    score="double: sum of cosines to the others",
+    node="bigint: see nodes",
+    vector="array<float>: unit length",
+)
+NODE_CLUSTERS = _frame(
+    "node_clusters",
+    "Where each node ended.",
+    key=("node",),
+    node="bigint: see nodes",
+    group_number="int: deepest group that holds it, -1 for none",
+    similarity_to_medoid="float: null for an outlier",
+    is_medoid="boolean: the picture nearest to all others of its cluster",
+)
+GROUPS = _frame(
+    "groups",
+    "The groups that the recursion met.",
+    key=("group_number",),
+    group_number="int: parents before children; -1 stands for none",
+    group_id="string: hash of clustering and members; null for -1",
+    path="array<string>: ids from the start down to this group",
+    accepted="boolean: whether it is a cluster",
+    size="bigint: banners",
+    nodes="bigint: distinct pictures",
+    cohesion="double: mean pairwise cosine",
+    threshold="double: cosine of the cut that made it",
+    depth="int: step of that cut",
+    parent="string: group_id of the group that was cut",
+)

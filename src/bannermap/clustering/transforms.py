@@ -1,0 +1,136 @@
+"""Frames in, frames out: which picture each banner shows, the numbered nodes, and the rows of the result tables."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+
+from bannermap.clustering.frames import NODES
+from bannermap.platform.config import settings_json
+from bannermap.platform.tables import CLUSTER_MEMBERS, CLUSTERS, NEIGHBOURS
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from bannermap.platform.settings import ClusteringSettings
+
+LAYOUT_SETTINGS = ("block_rows", "partitions", "encoder_id")
+"""Not part of a clustering's name as settings: the first two only move work around, the encoder is named apart."""
+
+
+def banner_pictures(banner_days: DataFrame, image_fetches: DataFrame, day: datetime.date) -> DataFrame:
+    """The picture of each banner as of a day: of the newest address that gave one by then, the greatest address on a tie.
+
+    Returns:
+        banner_id, pixel_hash, content_hash; banners without a picture are absent.
+    """
+    seen = banner_days.where(F.col("dt") <= F.lit(day)).groupBy("banner_id", "image_url").agg(F.max("dt").alias("dt"))
+    fetched = image_fetches.where((F.col("status") == "ok") & (F.col("fetched_dt") <= F.lit(day)))
+    picture = F.max(F.struct("dt", "image_url", "pixel_hash", "content_hash")).alias("p")
+    chosen = seen.join(fetched, ["banner_id", "image_url"]).groupBy("banner_id").agg(picture)
+    return chosen.select("banner_id", "p.pixel_hash", "p.content_hash")
+
+
+def pictures_with_vectors(pictures: DataFrame, vectors: DataFrame) -> DataFrame:
+    """One row per distinct picture: node_id, banners, vector (of the smallest content_hash among equal pixels)."""
+    grouped = pictures.groupBy("pixel_hash").agg(F.count("*").alias("banners"), F.min("content_hash").alias("content_hash"))
+    joined = grouped.join(vectors, "content_hash")
+    return joined.select(F.col("pixel_hash").alias("node_id"), "banners", "vector")
+
+
+def vector_faults(rows: DataFrame, dimensions: int) -> DataFrame:
+    """The rows with ``reason``: why a row cannot be clustered, null where it can.
+
+    Args:
+        rows: node_id, vector, and whatever else.
+        dimensions: the length that vectors have to have.
+    """
+    finite = ~F.exists("vector", lambda x: x.isNull() | F.isnan(x) | (F.abs(x) == float("inf")))
+    reasons = (
+        ("no_id", F.col("node_id").isNull()),
+        ("no_vector", F.col("vector").isNull()),
+        ("other_dimensions", F.size("vector") != dimensions),
+        ("not_finite", ~finite),
+        ("zero_vector", ~F.exists("vector", lambda x: x != 0)),
+    )
+    return rows.withColumn("reason", F.coalesce(*[F.when(test, F.lit(name)) for name, test in reasons]))
+
+
+def usual_dimensions(rows: DataFrame) -> int:
+    """The length that most vectors have, the greater on a tie; 0 without vectors."""
+    lengths = rows.where("vector IS NOT NULL").groupBy(F.size("vector").alias("d")).count()
+    first = lengths.orderBy(F.desc("count"), F.desc("d")).head(1)
+    return int(first[0]["d"]) if first else 0
+
+
+def numbered_nodes(rows: DataFrame) -> DataFrame:
+    """`NODES`: the rows numbered 0 .. n - 1 in the order of node_id, and two halves of a hash of it.
+
+    Rows are sorted into ranges, counted per range, and numbered by range offset plus place, without one task that sees all.
+    """
+    ordered = rows.select("node_id", "banners", "vector").repartitionByRange("node_id").sortWithinPartitions("node_id")
+    local = ordered.select("*", F.spark_partition_id().alias("part"), F.monotonically_increasing_id().alias("mid")).persist()
+    counts = {r["part"]: r["count"] for r in local.groupBy("part").count().collect()}
+    offsets, total = [], 0
+    for part in range(max(counts, default=-1) + 1):
+        offsets.append(total)
+        total += counts.get(part, 0)
+    place = F.col("mid").bitwiseAND(F.lit((1 << 33) - 1))  # monotonically_increasing_id keeps the partition above bit 33
+    offset = F.element_at(F.array(*map(F.lit, offsets or [0])), F.col("part") + 1)
+    lanes = {"lane_a": F.xxhash64(F.lit(0), "node_id"), "lane_b": F.xxhash64(F.lit(1), "node_id")}
+    return NODES.select(local.withColumns({"node": offset + place, **lanes}))
+
+
+def clustering_id(pictures: DataFrame, day: datetime.date, encoder_id: str, settings: ClusteringSettings) -> str:
+    """A name for what goes in: the day, and a hash of banners with their pictures, encoder and rule.
+
+    Late input for the same day gives another name, so what was published under the first stays what it was.
+    """
+    lanes = [F.sum(F.xxhash64(F.lit(seed), "banner_id", "pixel_hash").cast("decimal(38,0)")) for seed in (0, 1)]
+    digest = pictures.agg(F.count("*"), *lanes).collect()[0]
+    rule = settings_json(settings.model_copy(update=dict.fromkeys(LAYOUT_SETTINGS)))
+    text = "\n".join([*(str(v) for v in digest), encoder_id, rule])
+    return f"{day.isoformat()}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def named_neighbours(rows: DataFrame, nodes: DataFrame) -> DataFrame:
+    """Flat lists of node numbers as one list of names per picture: src, neighbours."""
+    names = nodes.select("node", "node_id")
+    src = names.select(F.col("node").alias("src"), F.col("node_id").alias("src_id"))
+    dst = names.select(F.col("node").alias("dst"), F.col("node_id").alias("dst_id"))
+    entry = F.struct((-F.col("cosine")).alias("order"), F.col("dst_id").alias("dst"), "cosine")
+    lists = rows.join(src, "src").join(dst, "dst").groupBy("src_id").agg(F.array_sort(F.collect_list(entry)).alias("entries"))
+    cut = F.transform("entries", lambda e: F.struct(e["dst"].alias("dst"), e["cosine"].alias("cosine")))
+    return lists.select(F.col("src_id").alias("src"), cut.alias("neighbours"))
+
+
+def changed_lists(lists: DataFrame, stored: DataFrame, day: datetime.date) -> DataFrame:
+    """Lists that differ from the newest stored before ``day``; `NEIGHBOURS` less its constant columns."""
+    earlier = stored.where(F.col("dt") < F.lit(day)).groupBy("src").agg(F.max_by("neighbours", "dt").alias("neighbours"))
+    return lists.join(earlier, ["src", "neighbours"], "left_anti")
+
+
+def neighbour_table_rows(lists: DataFrame, cells_id: str, encoder_id: str, day: datetime.date) -> DataFrame:
+    """`NEIGHBOURS` rows of a day."""
+    return NEIGHBOURS.select(lists.withColumns({"cells_id": F.lit(cells_id), "encoder_id": F.lit(encoder_id), "dt": F.lit(day)}))
+
+
+def node_outcomes(nodes: DataFrame, node_clusters: DataFrame, groups: DataFrame) -> DataFrame:
+    """One row per node: node_id, cluster_id, path, similarity_to_medoid, is_outlier, is_medoid and its group's figures."""
+    joined = nodes.select("node", "node_id").join(node_clusters, "node").join(F.broadcast(groups), "group_number")
+    return joined.withColumns({"cluster_id": F.when(F.col("accepted"), F.col("group_id")), "is_outlier": ~F.col("accepted")})
+
+
+def member_rows(pictures: DataFrame, outcomes: DataFrame, name: str) -> DataFrame:
+    """`CLUSTER_MEMBERS`: the outcome of each banner's picture."""
+    joined = pictures.join(outcomes, F.col("pixel_hash") == F.col("node_id"))
+    return CLUSTER_MEMBERS.select(joined.withColumn("clustering_id", F.lit(name)))
+
+
+def cluster_rows(outcomes: DataFrame, name: str) -> DataFrame:
+    """`CLUSTERS`: one row per cluster, from its medoid's row."""
+    medoids = outcomes.where("is_medoid").withColumn("clustering_id", F.lit(name))
+    return CLUSTERS.select(medoids.withColumn("medoid", F.col("node_id")))
