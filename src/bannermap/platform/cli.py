@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,8 @@ from bannermap.platform.storage import Warehouse
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-CONF = Path("conf")
+HOME_VARIABLE = "BANNERMAP_HOME"
+"""Set by the launcher: the folder that holds conf/. Without it, the current folder."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,12 @@ class FileMode:
     Attributes:
         options: option name -> help; all are required together, and ``--out`` comes by itself.
         run: gets the session, the settings and the options' values by name (with underscores).
+        default_out: where the result goes without ``--out``; null where it has to be given.
     """
 
     options: Mapping[str, str]
     run: Callable[[SparkSession, Settings, Mapping[str, str]], None]
+    default_out: str | None = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,6 @@ class Job:
     about: str
     stages: Sequence[Stage]
     files: FileMode | None = None
-    overlays: Sequence[str] = field(default=())
 
 
 def main(job: Job, argv: Sequence[str] | None = None) -> int:
@@ -96,7 +99,8 @@ def add_config_options(target: argparse.ArgumentParser) -> None:
 
 def resolve(arguments: argparse.Namespace) -> Settings:
     """The settings that the options ask for; the base file is the one beside the launcher."""
-    return load_settings(CONF / "base.yaml", [Path(p) for p in arguments.config], arguments.assignments)
+    base = Path(os.environ.get(HOME_VARIABLE, ".")) / "conf/base.yaml"
+    return load_settings(base, [Path(p) for p in arguments.config], arguments.assignments)
 
 
 def run_stage(stage: Stage, warehouse: Warehouse, settings: Settings, day: dt.date) -> Run:
@@ -137,6 +141,8 @@ def _file_mode_values(job: Job, arguments: argparse.Namespace) -> dict[str, str]
         return {}
     names = [n.replace("-", "_") for n in (*job.files.options, "out")]
     given = {n: getattr(arguments, n) for n in names if getattr(arguments, n) is not None}
+    if given and job.files.default_out:
+        given.setdefault("out", job.files.default_out)
     missing = [n.replace("_", "-") for n in names if n not in given]
     if given and missing:
         raise ConfigError(f"{job.name} on plain files also needs --{', --'.join(missing)}.")
