@@ -4,17 +4,17 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from bannermap.embedding.job import STAGE as EMBED
+from bannermap.features.job import STAGE as FEATURES
+from bannermap.report.job import STAGE as REPORT
 from pyspark.sql import SparkSession
 
 from bannermap.clustering.job import STAGE as CLUSTER
-from bannermap.embedding.job import STAGE as EMBED
-from bannermap.features.job import STAGE as FEATURES
 from bannermap.platform.cli import FileMode, Job, main, run_stage
 from bannermap.platform.settings import Settings
 from bannermap.platform.storage import Warehouse
 from bannermap.registry.job import STAGE as DEDUPE
 from bannermap.registry.own_images import DAY, write_log_of_folder
-from bannermap.report.job import STAGE as REPORT
 
 STAGES = [DEDUPE, EMBED, CLUSTER, FEATURES, REPORT]
 

@@ -252,6 +252,24 @@ EMBEDDINGS = Table(
     partition_by=("encoder_id",),
 )
 
+FILE_EMBEDDINGS = Table(
+    name="file_embeddings",
+    about="embed_banners on a folder: one row per file.",
+    columns={
+        "file": "string: path below the folder",
+        "content_hash": "string: sha256 of the bytes; null where they could not be read",
+        "pixel_hash": "string: see image_fetches",
+        "status": "string: see image_fetches",
+        "error": "string: see image_fetches",
+        "width": "int: pixels, after EXIF orientation",
+        "height": "int: pixels, after EXIF orientation",
+        "frames": "int: number of frames",
+        "vector": "array<float>: unit length; null unless status is ok",
+    },
+    key=("file",),
+    format="parquet",
+)
+
 # ---- clustering ---------------------------------------------------------------------------------------------------
 
 NEIGHBOURS = Table(

@@ -1,0 +1,1 @@
+"""Embedding: fetch, decode, encode and keep; only what is new."""
