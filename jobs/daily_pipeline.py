@@ -4,12 +4,12 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from bannermap.embedding.job import STAGE as EMBED
-from bannermap.features.job import STAGE as FEATURES
 from bannermap.report.job import STAGE as REPORT
 from pyspark.sql import SparkSession
 
 from bannermap.clustering.job import STAGE as CLUSTER
+from bannermap.embedding.job import STAGE as EMBED
+from bannermap.features.job import STAGE as FEATURES
 from bannermap.platform.cli import FileMode, Job, main, run_stage
 from bannermap.platform.settings import Settings
 from bannermap.platform.storage import Warehouse

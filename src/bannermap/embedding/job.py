@@ -95,12 +95,9 @@ def run_on_files(spark: SparkSession, settings: Settings, values: Mapping[str, s
     images = t.fetched_images(addresses, image_kernel(settings, str(root)), _tasks(spark))
     rows = FILE_EMBEDDINGS.select(images.withColumnRenamed("image_url", "file")).persist()
     rows.write.mode("overwrite").parquet(values["out"])
-    counts = {r["status"]: r["count"] for r in rows.groupBy("status").count().orderBy("status").collect()}
-    say(
-        f"{len(names)} files in {root}: "
-        + ", ".join(f"{n} {status}" for status, n in counts.items())
-        + f"; vectors in {values['out']}"
-    )
+    counts = rows.groupBy("status").count().orderBy("status").collect()
+    by_status = ", ".join(f"{r['count']} {r['status']}" for r in counts)
+    say(f"{len(names)} files in {root}: {by_status}; vectors in {values['out']}")
 
 
 STAGE = Stage("embed_banners", run)

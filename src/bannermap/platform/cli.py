@@ -69,13 +69,32 @@ def main(job: Job, argv: Sequence[str] | None = None) -> int:
     Returns:
         Exit code: 0 success, 1 failure, 2 bad configuration or options, 3 bad input.
     """
+    arguments = parser(job).parse_args(argv)
+    return _reported(job.name, lambda: _start(job, arguments, resolve(arguments)))
+
+
+def config_main(name: str, about: str | None, run: Callable[[Settings], None], argv: Sequence[str] | None = None) -> int:
+    """Run a command that needs a configuration but no day; exit codes as those of `main`.
+
+    Args:
+        name: as in ``spark-submit.sh NAME``.
+        about: one line.
+        run: the work.
+        argv: options; the process's without.
+    """
+    options = argparse.ArgumentParser(prog=f"spark-submit.sh {name}", description=about, allow_abbrev=False)
+    add_config_options(options)
+    arguments = options.parse_args(argv)
+    return _reported(name, lambda: run(resolve(arguments)))
+
+
+def _reported(name: str, work: Callable[[], None]) -> int:
     try:
-        arguments = parser(job).parse_args(argv)
-        settings = resolve(arguments)
-        return _start(job, arguments, settings)
+        work()
     except BannermapError as error:
-        print(f"[bannermap] {job.name} stopped. {error}", file=sys.stderr, flush=True)
+        print(f"[bannermap] {name} stopped. {error}", file=sys.stderr, flush=True)
         return error.exit_code
+    return 0
 
 
 def parser(job: Job) -> argparse.ArgumentParser:
@@ -117,7 +136,7 @@ def run_stage(stage: Stage, warehouse: Warehouse, settings: Settings, day: dt.da
     return context.run
 
 
-def _start(job: Job, arguments: argparse.Namespace, settings: Settings) -> int:
+def _start(job: Job, arguments: argparse.Namespace, settings: Settings) -> None:
     values = _file_mode_values(job, arguments)
     if not values and arguments.date is None:
         raise ConfigError(f"{job.name} needs --date YYYY-MM-DD: the day to process is never taken from the clock.")
@@ -133,7 +152,6 @@ def _start(job: Job, arguments: argparse.Namespace, settings: Settings) -> int:
                 run_stage(stage, warehouse, settings, arguments.date)
     finally:
         spark.stop()
-    return 0
 
 
 def _file_mode_values(job: Job, arguments: argparse.Namespace) -> dict[str, str]:

@@ -1,0 +1,12 @@
+"""The page that people look at, as of a day."""
+
+import sys
+
+from bannermap.report.job import STAGE
+
+from bannermap.platform.cli import Job, main
+
+JOB = Job("build_report", "The page that people look at, as of a day.", [STAGE])
+
+if __name__ == "__main__":
+    sys.exit(main(JOB))
