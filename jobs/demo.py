@@ -3,6 +3,8 @@
 import sys
 import time
 
+from daily_pipeline import REPORT, STAGES
+
 from bannermap.platform.cli import config_main, run_stage
 from bannermap.platform.runs import say
 from bannermap.platform.session import build_session
@@ -10,7 +12,6 @@ from bannermap.platform.settings import Settings
 from bannermap.platform.storage import Warehouse
 from bannermap.sample.summary import summary
 from bannermap.sample.world import days_of, write_world
-from jobs.daily_pipeline import REPORT, STAGES
 
 
 def run(settings: Settings) -> None:

@@ -1,0 +1,46 @@
+"""The command ``spark-submit.sh``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from bannermap.launcher import checks, command, environment
+from bannermap.launcher.problem import Problem
+
+TEST = "test"
+
+
+def main(arguments: list[str]) -> int:
+    """List the jobs, run the tests, or become spark-submit."""
+    home = Path(os.environ["BANNERMAP_HOME"])
+    try:
+        return _run(home, arguments)
+    except Problem as problem:
+        print(f"[bannermap] {problem}", file=sys.stderr, flush=True)
+        return 2
+
+
+def _run(home: Path, arguments: list[str]) -> int:
+    wanted = command.parse(arguments)
+    if wanted.job is None:
+        print(command.listing(home))
+        return 0
+    if wanted.job == TEST:
+        checks.check_java()
+        python = environment.ensure(home, ("lint", "test"))
+        return checks.run_tests(home, python, wanted.job_options)
+    command.check_job(home, wanted.job)
+    java = None if wanted.print_only else checks.check_java()
+    python = environment.python_path(home) if wanted.print_only else environment.ensure(home, ())
+    line, variables = command.spark_submit(home, python, wanted, java)
+    if wanted.print_only:
+        print(command.quoted(line))
+        return 0
+    sys.stdout.flush()
+    return os.execve(line[0], line, {**os.environ, **variables})
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

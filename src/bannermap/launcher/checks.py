@@ -1,0 +1,59 @@
+"""Is there a Java to run on, and do the tests pass."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from bannermap.launcher.problem import Problem
+
+LEAST_JAVA = 17
+MEND = "install a JDK or JRE 17 or newer (Debian: apt-get install openjdk-17-jre-headless) or point JAVA_HOME at one"
+
+
+def check_java() -> Path:
+    """The Java that Spark will run on: of JAVA_HOME, else of PATH.
+
+    Raises:
+        Problem: there is none, or it is too old.
+    """
+    home = os.environ.get("JAVA_HOME")
+    found = str(Path(home) / "bin/java") if home else shutil.which("java")
+    if not found or not Path(found).exists():
+        raise Problem(f"Spark needs Java {LEAST_JAVA} and {found or 'no java on PATH'} was not found: {MEND}.")
+    printed = subprocess.run([found, "-version"], capture_output=True, text=True)
+    version = re.search(r'version "(?:1\.)?(\d+)', printed.stderr + printed.stdout)
+    if not version or int(version[1]) < LEAST_JAVA:
+        raise Problem(f"Spark needs Java {LEAST_JAVA} and {found} is {version[1] if version else 'of unknown version'}: {MEND}.")
+    return Path(found)
+
+
+def run_tests(home: Path, python: Path, options: list[str]) -> int:
+    """Style, types, import contracts and all tests; with options, pytest with them alone.
+
+    Args:
+        home: the repository.
+        python: of the environment.
+        options: for pytest.
+
+    Returns:
+        The first exit code that is not 0.
+    """
+    bin_folder = python.parent
+    workers = str(max(1, min(4, (os.cpu_count() or 2) - 1)))
+    everything = [
+        [str(bin_folder / "ruff"), "check", "."],
+        [str(bin_folder / "ruff"), "format", "--check", "."],
+        [str(bin_folder / "mypy")],
+        [str(bin_folder / "lint-imports")],
+        [str(python), "-m", "pytest", "-n", workers, "--dist", "loadgroup"],
+    ]
+    for line in [[str(python), "-m", "pytest", *options]] if options else everything:
+        print(f"[bannermap] {Path(line[0]).name} {' '.join(line[1:])}", flush=True)
+        code = subprocess.run(line, cwd=home).returncode
+        if code:
+            return code
+    return 0

@@ -1,0 +1,143 @@
+"""From our command line to spark-submit's."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import os
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bannermap.launcher.jars import jar_folder
+from bannermap.launcher.problem import Problem
+
+SPARK_OPTIONS = frozenset(
+    (
+        *(
+            "--master",
+            "--deploy-mode",
+            "--conf",
+            "--properties-file",
+            "--name",
+            "--queue",
+            "--principal",
+            "--keytab",
+            "--proxy-user",
+        ),
+        *("--jars", "--packages", "--repositories", "--exclude-packages", "--py-files", "--files", "--archives"),
+        *("--driver-memory", "--driver-cores", "--driver-java-options", "--driver-class-path"),
+        *("--executor-memory", "--executor-cores", "--num-executors", "--total-executor-cores"),
+    )
+)
+SPARK_FLAGS = frozenset({"--verbose", "--supervise"})
+DRIVER_MEMORY = "4g"
+
+
+@dataclass
+class Wanted:
+    """What the command line asks for.
+
+    Attributes:
+        job: name, or null.
+        spark_options: for spark-submit.
+        job_options: for the job.
+        print_only: print the command instead of running it.
+    """
+
+    job: str | None = None
+    spark_options: list[str] = field(default_factory=list)
+    job_options: list[str] = field(default_factory=list)
+    print_only: bool = False
+
+    def has_spark_option(self, name: str, conf: str) -> bool:
+        """Whether an option, or the setting that it stands for, was given."""
+        return any(o == name or o.startswith((f"{name}=", f"{conf}=", f"--conf={conf}=")) for o in self.spark_options)
+
+
+def parse(arguments: list[str]) -> Wanted:
+    """Sort options by whom they are for; spark-submit's may stand before or after the job's name."""
+    wanted, rest = Wanted(), list(arguments)
+    while rest:
+        word = rest.pop(0)
+        if word == "--print-command":
+            wanted.print_only = True
+        elif word in SPARK_OPTIONS:
+            if not rest:
+                raise Problem(f"{word} needs a value.")
+            wanted.spark_options += [word, rest.pop(0)]
+        elif word in SPARK_FLAGS or word.partition("=")[0] in SPARK_OPTIONS:
+            wanted.spark_options.append(word)
+        elif wanted.job is None and not word.startswith("-"):
+            wanted.job = word
+        else:
+            wanted.job_options.append(word)
+    return wanted
+
+
+def listing(home: Path) -> str:
+    """The jobs, a line each."""
+    lines = {**{p.stem: _first_line(p) for p in _job_files(home)}, "test": "Run style, types, import contracts and all tests."}
+    width = max(map(len, lines))
+    jobs = [f"  {name:<{width}}  {text}" for name, text in sorted(lines.items())]
+    usage = "Usage: ./spark-submit.sh JOB [job options] [spark-submit options] [--print-command]"
+    return "\n".join([usage, "", *jobs, "", "./spark-submit.sh JOB --help shows a job's options."])
+
+
+def check_job(home: Path, job: str) -> None:
+    """Refuse an unknown job and name the nearest."""
+    names = [p.stem for p in _job_files(home)]
+    if job not in names:
+        close = difflib.get_close_matches(job, [*names, "test"], n=1)
+        hint = f"Did you mean '{close[0]}'?" if close else f"Known: {', '.join(names)}."
+        raise Problem(f"There is no job '{job}'. {hint}")
+
+
+def spark_submit(home: Path, python: Path, wanted: Wanted, java: Path | None) -> tuple[list[str], dict[str, str]]:
+    """The command and the variables it needs.
+
+    Args:
+        home: the repository.
+        python: of the environment.
+        wanted: the parsed command line, with a job.
+        java: the Java to run on, where it is known.
+    """
+    options = _with_our_jars(home, wanted.spark_options)
+    given = wanted.has_spark_option("--driver-memory", "spark.driver.memory")
+    if not given and not wanted.has_spark_option("--properties-file", "--properties-file"):
+        options = ["--driver-memory", DRIVER_MEMORY, *options]
+    line = [str(python.parent / "spark-submit"), *options, str(home / "jobs" / f"{wanted.job}.py"), *wanted.job_options]
+    variables = {"PYSPARK_PYTHON": str(python), "PYSPARK_DRIVER_PYTHON": str(python)}
+    variables["SPARK_CONF_DIR"] = os.environ.get("SPARK_CONF_DIR", str(home / "conf/spark"))
+    variables["PATH"] = os.pathsep.join([str(python.parent), os.environ.get("PATH", "")])
+    if java and "JAVA_HOME" not in os.environ:
+        variables["JAVA_HOME"] = str(java.resolve().parent.parent)
+    return line, variables
+
+
+def quoted(line: list[str]) -> str:
+    """A command as one line that a shell takes."""
+    return shlex.join(line)
+
+
+def _with_our_jars(home: Path, options: list[str]) -> list[str]:
+    """The given options with our jars added to those that were named."""
+    ours = [str(p) for p in sorted(jar_folder(home).glob("*.jar"))]
+    rest: list[str] = []
+    words = iter(options)
+    for word in words:
+        if word == "--jars":
+            ours.append(next(words))
+        elif word.startswith("--jars="):
+            ours.append(word.partition("=")[2])
+        else:
+            rest.append(word)
+    return ["--jars", ",".join(ours), *rest] if ours else rest
+
+
+def _job_files(home: Path) -> list[Path]:
+    return sorted((home / "jobs").glob("*.py"))
+
+
+def _first_line(path: Path) -> str:
+    return (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]

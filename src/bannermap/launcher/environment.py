@@ -1,0 +1,101 @@
+"""The environment in ``.venv``: pinned, made again only when the pins change, and whole or not there."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from bannermap.launcher.jars import ensure_jars
+from bannermap.launcher.problem import Problem
+
+STAMP = "bannermap-stamp.json"
+PINS = "conf/constraints.txt"
+
+
+def python_path(home: Path) -> Path:
+    """The interpreter of the environment, there or not."""
+    return home / ".venv/bin/python"
+
+
+def ensure(home: Path, extras: Sequence[str]) -> Path:
+    """Make the environment if it is absent, cut short, of other pins, or lacks an extra.
+
+    Args:
+        home: the repository.
+        extras: of pyproject.toml.
+
+    Returns:
+        Its interpreter.
+
+    Raises:
+        Problem: it could not be made; the text has the end of pip's.
+    """
+    folder, wanted = home / ".venv", {"pins": pins_digest(home), "extras": sorted(extras)}
+    with _alone(home):
+        made = _stamp(folder)
+        if made.get("pins") != wanted["pins"]:
+            _make(home, folder)
+            made = {}
+        if not set(extras) <= set(made.get("extras", [])) or not made:
+            everything = sorted({*extras, *made.get("extras", [])})
+            (folder / STAMP).unlink(missing_ok=True)
+            _install(home, everything)
+            ensure_jars(home, python_path(home))
+            # Last: an environment without a stamp was cut short and is made again.
+            (folder / STAMP).write_text(json.dumps({**wanted, "extras": everything}))
+    return python_path(home)
+
+
+def pins_digest(home: Path) -> str:
+    """A hash of what decides the environment: the pins, the declared dependencies and the Python version."""
+    declared = (home / "pyproject.toml").read_text().split("[tool.", 1)[0]
+    text = f"{sys.version_info[:2]}\n{declared}\n{(home / PINS).read_text()}"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _stamp(folder: Path) -> dict:
+    try:
+        return dict(json.loads((folder / STAMP).read_text()))
+    except (OSError, ValueError):
+        return {}
+
+
+def _make(home: Path, folder: Path) -> None:
+    _say(f"making the environment in {folder} (some minutes, once; again only when {PINS} changes)")
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        venv.create(folder, with_pip=True)
+    except (subprocess.CalledProcessError, OSError) as error:
+        raise Problem(f"{folder} could not be made: {error}. Debian keeps venv apart: apt-get install python3-venv.") from None
+
+
+def _install(home: Path, extras: Sequence[str]) -> None:
+    target = f"{home}[{','.join(extras)}]" if extras else str(home)
+    _say("installing packages" + (f" with {', '.join(extras)}" if extras else ""))
+    line = [str(python_path(home)), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-c", str(home / PINS)]
+    done = subprocess.run([*line, "--editable", target], capture_output=True, text=True)
+    if done.returncode:
+        tail = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
+        raise Problem(
+            f"pip could not install the packages. Its last lines:\n{tail}\nCheck the network, or pip's mirror and proxy settings."
+        )
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Two launches at once must not make one environment together."""
+    with (home / ".venv.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _say(message: str) -> None:
+    print(f"[bannermap] {message}", flush=True)
