@@ -1,0 +1,1 @@
+"""Report: one page that people open to see what the clusters are."""
