@@ -48,6 +48,8 @@ def _defaults(settings: SparkSettings) -> dict[str, str]:
         # Delta reads its log with 50 partitions by default: a small commit then takes 2.1 s instead of 0.8 s.
         "spark.databricks.delta.snapshotPartitions": "2",
         "spark.ui.showConsoleProgress": "false",
+        # pandas writes nanoseconds, which Spark refuses to read as a timestamp; the readers of logs convert them.
+        "spark.sql.legacy.parquet.nanosAsLong": "true",
         "spark.driver.memory": "4g",
     }
     if delta_jars():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Cosine = Annotated[float, Field(ge=-1.0, le=1.0)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -108,8 +108,16 @@ class FeatureSettings(Section):
 
     kept_days: Annotated[int, Field(ge=30, le=3650)]
     available_lag_hours: Annotated[float, Field(ge=0.0, le=24.0 * 30)]
+    min_share_of_previous_day: Share
     wide_clusters: Annotated[int, Field(ge=1, le=32)]
-    wide_events: tuple[Literal["request", "impression", "click"], ...]
+    wide_events: Annotated[tuple[Literal["request", "impression", "click"], ...], Field(min_length=1)]
+
+    @field_validator("wide_events")
+    @classmethod
+    def _each_event_once(cls, events: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(events)) < len(events):
+            raise ValueError(f"{', '.join(events)} names an event type twice: name each once")
+        return events
 
 
 class ReportSettings(Section):
@@ -117,6 +125,7 @@ class ReportSettings(Section):
 
     max_clusters: Positive
     pictures_per_cluster: Positive
+    max_outliers: Annotated[int, Field(ge=0)]
     thumbnail_px: Annotated[int, Field(ge=16, le=512)]
 
 

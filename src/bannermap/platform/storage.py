@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import operator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bannermap.platform.errors import InputError
@@ -32,6 +34,10 @@ class Warehouse:
     root: str
     read_only: bool = False
     versions_read: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if "://" not in self.root:
+            self.root = str(Path(self.root).resolve())  # Delta takes a relative location for a table's name
 
     def path(self, table: Table) -> str:
         """Where a table lies."""
@@ -83,6 +89,23 @@ class Warehouse:
             self._replace_parquet_partition(table, declared, partition)
         else:
             self._replace_delta_partition(table, declared, partition)
+
+    def overwrite_partitions(self, table: Table, frame: DataFrame, column: str, values: Sequence[Any]) -> None:
+        """Replace several partitions of a Delta table in one commit; those that the frame has no rows for end up empty.
+
+        Args:
+            table: which, partitioned by ``column``.
+            frame: rows of those partitions only; others are refused by Delta.
+            column: the leading partition column.
+            values: its values, at least one.
+        """
+        declared = table.select(frame)
+        if self.read_only:
+            _compute_only(declared)
+        else:
+            self._create(table)
+            predicate = f"{column} IN ({', '.join(map(sql_literal, values))})"
+            declared.write.format("delta").mode("overwrite").option("replaceWhere", predicate).save(self.path(table))
 
     def merge(self, table: Table, frame: DataFrame, delete_absent_where: str | None = None) -> None:
         """Insert new keys, update rows that differ, leave equal rows alone.

@@ -1,0 +1,77 @@
+"""The job `build_user_features`: a day of the event log into partials, and features of every as-of day that it changes."""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+
+from bannermap.features.events import rejected_rows
+from bannermap.features.files import run_on_files
+from bannermap.features.intake import LogDay, changed_days, read_day, rebuilt_partials, record_day
+from bannermap.features.publication import pinned_clustering, publish, published_with
+from bannermap.platform.cli import FileMode, Stage
+from bannermap.platform.runs import JobContext
+from bannermap.platform.tables import USER_BANNER_DAYS
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+
+def run(context: JobContext) -> None:
+    """Take in the day's log, rebuild the partials that it changes, publish the day and correct what was published before.
+
+    The partials are a function of the set of log days taken in, so days may come in any order or twice. Every step repeats
+    itself exactly when a killed run is run again; the day counts as complete only after its last write.
+    """
+    clustering_id = pinned_clustering(context)
+    with context.phase("read the event log"):
+        log = read_day(context)
+    try:
+        partials, days = _take_in(context, log)
+        users, corrections = _publish_all(context, partials, days, clustering_id)
+        record_day(context, log, days, complete=True)
+    finally:
+        log.checked.unpersist()
+    context.run.rows_in, context.run.rows_out = log.rows, users
+    context.run.metrics.update({"event_days_rebuilt": len(days), "revisions_corrected": corrections})
+
+
+def _take_in(context: JobContext, log: LogDay) -> tuple[DataFrame, list[datetime.date]]:
+    """Write what the log day changes; all partials, and the event days that were rebuilt."""
+    with context.phase("find the days that change"):
+        days = changed_days(context, log)
+        rebuilt = rebuilt_partials(context, log, days)
+    with context.phase("write user_banner_days"):
+        context.reject(rejected_rows(log.checked))
+        record_day(context, log, days, complete=False)
+        context.warehouse.overwrite_partitions(USER_BANNER_DAYS, rebuilt, "dt", days)
+    return _partials(context, rebuilt, days), days
+
+
+def _publish_all(context: JobContext, partials: DataFrame, days: list[datetime.date], clustering_id: str) -> tuple[int, int]:
+    """Publish the day, then correct what was published before; rows of the day's user_features, and revisions added."""
+    with context.phase("publish features"):
+        users = publish(context, partials, context.dt, clustering_id, rewrite=True)
+    with context.phase("correct published features"):
+        others = [p for p in published_with(context, days) if p != (context.dt, clustering_id)]
+        written = [publish(context, partials, as_of, name, rewrite=False) for as_of, name in others]
+    return users or 0, sum(rows is not None for rows in written)
+
+
+def _partials(context: JobContext, rebuilt: DataFrame, days: list[datetime.date]) -> DataFrame:
+    """The partials as they are after the write; in a dry run, as they would be."""
+    stored = context.warehouse.read_or_empty(USER_BANNER_DAYS)
+    return stored.where(~F.col("dt").isin(days)).unionByName(rebuilt) if context.warehouse.read_only else stored
+
+
+STAGE = Stage("build_user_features", run)
+FILES = FileMode(
+    {
+        "events": "Parquet or Delta with event_id, event_type, event_ts, user_id, banner_id",
+        "assignments": "Parquet or Delta with banner_id, cluster_id",
+        "as-of": "last day of the windows, YYYY-MM-DD; later events are left out",
+    },
+    run_on_files,
+)

@@ -1,0 +1,122 @@
+"""From partials and one clustering to feature rows; frames in, frames out."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from bannermap.features.arrow import list_batches, user_feature_batches, wide_batches
+from bannermap.platform.tables import (
+    EVENT_TYPES,
+    UNCLUSTERED,
+    USER_FEATURES,
+    WINDOWS_DAYS,
+    Table,
+    count_column,
+    user_feature_lists,
+    user_features_wide,
+    window_columns,
+)
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+LONGEST_WINDOW_DAYS = max(WINDOWS_DAYS)
+PUBLISHED_COLUMNS = ("dt", "clustering_id", "revision", "available_at")
+
+
+def clustered_banners(cluster_members: DataFrame, clustering_id: str) -> DataFrame:
+    """The assignment of one clustering: banner_id, cluster_id; outliers are absent."""
+    inside = (F.col("clustering_id") == clustering_id) & ~F.col("is_outlier") & F.col("cluster_id").isNotNull()
+    return cluster_members.where(inside).select("banner_id", "cluster_id")
+
+
+def partials_in_reach(partials: DataFrame, as_of: datetime.date) -> DataFrame:
+    """Partials of the longest window that ends with ``as_of``: nothing after that day goes in."""
+    first = as_of - datetime.timedelta(days=LONGEST_WINDOW_DAYS - 1)
+    return partials.where(F.col("dt").between(F.lit(first), F.lit(as_of)))
+
+
+def inputs_digest(reach: DataFrame, assignment: DataFrame) -> str:
+    """A hash of what features are made from, the same for any order of rows."""
+    counts = [count_column(e) for e in EVENT_TYPES]
+    return _sha256(
+        order_free_hash(reach, ["dt", "user_id", "banner_id", *counts]), order_free_hash(assignment, assignment.columns)
+    )
+
+
+def order_free_hash(frame: DataFrame, columns: Sequence[str]) -> str:
+    """A hash of a frame's rows as a multiset: two sums of 64-bit row hashes, and the number of rows.
+
+    A null counts as a value of its own; `xxhash64` alone would skip it.
+    """
+    values = [F.col(c) for c in columns] + [F.col(c).isNull() for c in columns]
+    lanes = [F.sum(F.xxhash64(F.lit(seed), *values).cast("decimal(38,0)")) for seed in (0, 1)]
+    return _sha256(*map(str, frame.agg(F.count("*"), *lanes).collect()[0]))
+
+
+def user_feature_rows(reach: DataFrame, assignment: DataFrame, as_of: datetime.date) -> DataFrame:
+    """One row per user: user_id, cluster_ids and the windowed counts, as in `USER_FEATURES`.
+
+    The partials are shuffled once, by user; the assignment is sent to every executor (11 million banners are about a gigabyte),
+    since joining it by shuffle would move all partials twice and pile popular banners on one task.
+
+    Args:
+        reach: partials of the longest window.
+        assignment: banner_id, cluster_id, one row per banner.
+        as_of: last day of the windows.
+    """
+    joined = reach.join(F.broadcast(assignment), "banner_id", "left")
+    rows = joined.select(
+        "user_id",
+        F.coalesce("cluster_id", F.lit(UNCLUSTERED)).alias("cluster_id"),
+        F.datediff(F.lit(as_of), "dt").alias("age_days"),
+        *[count_column(e) for e in EVENT_TYPES],
+    )
+    by_user = rows.repartition("user_id").sortWithinPartitions("user_id", "cluster_id")
+    return by_user.mapInArrow(user_feature_batches, _part(USER_FEATURES, ["user_id", "cluster_ids", *window_columns()]))
+
+
+def long_rows(features: DataFrame) -> DataFrame:
+    """One row per user and cluster from one row per user; all other columns are kept."""
+    aligned = F.arrays_zip(F.col("cluster_ids").alias("cluster_id"), *window_columns())
+    rest = [c for c in features.columns if c not in ("cluster_ids", *window_columns())]
+    return features.select(*rest, F.inline(aligned))
+
+
+def largest_clusters(assignment: DataFrame, slots: int) -> DataFrame:
+    """The clusters of the fixed slots: slot (from 1), cluster_id, banners; most banners first, ties by cluster_id."""
+    sizes = assignment.groupBy("cluster_id").agg(F.count("*").alias("banners"))
+    largest = sizes.orderBy(F.desc("banners"), "cluster_id").limit(slots).collect()
+    rows = [(number, r["cluster_id"], r["banners"]) for number, r in enumerate(largest, start=1)]
+    return assignment.sparkSession.createDataFrame(rows, "slot int, cluster_id string, banners bigint")
+
+
+def wide_rows(features: DataFrame, slots: Sequence[str], clusters: int, events: Sequence[str]) -> DataFrame:
+    """Rows of `user_features_wide`, less what a publication adds."""
+    convert = functools.partial(wide_batches, slots=slots, clusters=clusters, events=events)
+    return features.mapInArrow(convert, _part(*_unpublished(user_features_wide(clusters, events))))
+
+
+def list_rows(features: DataFrame, slots: Sequence[str], clusters: int) -> DataFrame:
+    """Rows of `user_feature_lists`, less what a publication adds."""
+    convert = functools.partial(list_batches, slots=slots, clusters=clusters)
+    return features.mapInArrow(convert, _part(*_unpublished(user_feature_lists(clusters))))
+
+
+def _unpublished(table: Table) -> tuple[Table, list[str]]:
+    return table, [c for c in table.columns if c not in PUBLISHED_COLUMNS]
+
+
+def _part(table: Table, columns: Sequence[str]) -> StructType:
+    return StructType([table.schema[c] for c in columns])
+
+
+def _sha256(*texts: str) -> str:
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
