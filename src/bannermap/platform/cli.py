@@ -129,7 +129,10 @@ def run_stage(stage: Stage, warehouse: Warehouse, settings: Settings, day: dt.da
     try:
         stage.run(context)
     except BaseException as error:
-        record(context, error)
+        try:
+            record(context, error)
+        except Exception as second:  # the first error is the one to see; a full disk, say, fails both
+            say(f"the failed run of {stage.name} could not be recorded: {second}")
         raise
     record(context, None)
     say(f"{day} {stage.name}: {context.run.rows_in} rows in, {context.run.rows_out} out, {context.run.seconds():.1f} s")
