@@ -57,6 +57,8 @@ def decode(data: bytes, settings: DecodeSettings) -> Picture:
             return _decode(data, settings)
     except Failure:
         raise
+    except Image.DecompressionBombError as error:
+        raise Failure("too_many_pixels", str(error)) from None
     except (OSError, SyntaxError, EOFError, struct.error) as error:
         truncated = "truncated" in str(error).lower() or isinstance(error, EOFError)
         raise Failure("truncated" if truncated else "decode_error", f"{type(error).__name__}: {error}") from None
@@ -112,14 +114,16 @@ def _open(data: bytes, settings: DecodeSettings) -> Image.Image:
     try:
         return Image.open(io.BytesIO(data), formats=sorted(known))
     except Image.UnidentifiedImageError:
-        other = _other_format(data)
+        other = _format_by_mark(data)
+        if other in settings.formats:
+            raise Failure("decode_error", f"it starts like {other} and has no readable header") from None
         if other:
             raise Failure("unsupported_format", f"{other} is not among decode.formats") from None
         raise Failure("not_an_image", f"the bytes start with {data[:8]!r}") from None
 
 
-def _other_format(data: bytes) -> str | None:
-    """Name of a well-known format that is not allowed, by its first bytes; nothing is opened."""
+def _format_by_mark(data: bytes) -> str | None:
+    """Name of a well-known format by its first bytes; nothing is opened."""
     marks = {b"II*\0": "tiff", b"MM\0*": "tiff", b"%PDF": "pdf", b"<svg": "svg", b"8BPS": "psd", b"\0\0\1\0": "ico"}
     marks |= {b"\xff\xd8\xff": "jpeg", b"\x89PNG": "png", b"GIF8": "gif", b"BM": "bmp"}
     if data[4:12] in (b"ftypavif", b"ftypheic", b"ftypmif1"):

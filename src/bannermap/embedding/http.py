@@ -23,6 +23,8 @@ RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 FIRST_BACKOFF_S = 0.25
 CHUNK_BYTES = 65536
+NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+"""RFC 6052: these lead to the IPv4 address in their last 32 bits, which may be a private one."""
 
 
 class _Transient(Failure):
@@ -73,9 +75,16 @@ def checked_address(host: str, port: int, allow_private: bool) -> str:
 
 
 def _refuse_private(host: str, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
-    inner = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None) or address
+    inner = _embedded(address)
     if not address.is_global or not inner.is_global or address.is_multicast or inner.is_multicast:
         raise Failure("forbidden_address", f"{host} leads to {address}, which is not public; see fetch.allow_private_addresses")
+
+
+def _embedded(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """The IPv4 address inside a mapped, 6to4 or NAT64 one, where packets would end up; else the address itself."""
+    if isinstance(address, ipaddress.IPv6Address) and address in NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None) or address
 
 
 def _follow(url: str, settings: FetchSettings, deadline: float) -> bytes:

@@ -1,0 +1,125 @@
+"""The stage on Spark: only what is new, nothing twice, failures as rows, a new encoder without a fetch."""
+
+from __future__ import annotations
+
+import datetime
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image, ImageOps
+
+from bannermap.embedding.job import STAGE, run_on_files
+from bannermap.platform.cli import run_stage
+from bannermap.platform.tables import BANNER_DAYS, EMBEDDINGS, IMAGE_BYTES, IMAGE_FETCHES
+
+FIRST = datetime.date(2026, 1, 1)
+
+
+def png(seed: int) -> bytes:
+    target = io.BytesIO()
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (20, 30, 3), dtype=np.uint8)).save(target, "PNG")
+    return target.getvalue()
+
+
+@pytest.fixture
+def settings(base_settings, tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in "abc":
+        (images / f"{name}.png").write_bytes(png(ord(name)))
+    (images / "copy-of-a.png").write_bytes(png(ord("a")))
+    (images / "text.png").write_bytes(b"<html>")
+    return base_settings.model_copy(update={"paths": base_settings.paths.model_copy(update={"images": str(images)})})
+
+
+def serve(warehouse, day, **banners):
+    rows = [(day, name, url, None, None, None, 1, 0) for name, url in banners.items()]
+    warehouse.overwrite_partition(BANNER_DAYS, warehouse.spark.createDataFrame(rows, BANNER_DAYS.schema), dt=day)
+
+
+def contents(warehouse) -> list:
+    tables = (IMAGE_FETCHES, IMAGE_BYTES, EMBEDDINGS)
+    return [sorted(map(str, warehouse.read(t).collect())) for t in tables]
+
+
+def test_only_what_is_new_is_fetched_and_a_rerun_changes_nothing(settings, warehouse):
+    serve(warehouse, FIRST, one="a.png", two="a.png", three="copy-of-a.png", four="text.png", five="gone.png", six=None)
+    run = run_stage(STAGE, warehouse, settings, FIRST)
+    statuses = {r.banner_id: r.status for r in warehouse.read(IMAGE_FETCHES).collect()}
+    assert statuses == {"one": "ok", "two": "ok", "three": "ok", "four": "not_an_image", "five": "not_found", "six": "no_address"}
+    assert run.rejected == {"not_an_image": 1, "not_found": 1, "no_address": 1}
+    assert (run.rows_in, run.rows_out, run.metrics["images_fetched"]) == (6, 3, 5)
+    assert warehouse.read(IMAGE_BYTES).count() == warehouse.read(EMBEDDINGS).count() == 1
+    before = contents(warehouse)
+    again = run_stage(STAGE, warehouse, settings, FIRST)
+    assert (again.metrics["images_fetched"], again.metrics["stored_images_encoded"]) == (0, 0)
+    assert contents(warehouse) == before
+
+
+def test_failures_are_tried_again_after_the_configured_days(settings, warehouse, tmp_path):
+    patient = settings.model_copy(update={"fetch": settings.fetch.model_copy(update={"retry_after_days": 2})})
+    fetched = []
+    for offset in range(4):
+        day = FIRST + datetime.timedelta(days=offset)
+        serve(warehouse, day, one="late.png")
+        fetched.append(run_stage(STAGE, warehouse, patient, day).metrics["images_fetched"])
+        if offset == 0:
+            (tmp_path / "images/late.png").write_bytes(png(9))
+    assert fetched == [1, 0, 1, 0]
+    (row,) = warehouse.read(IMAGE_FETCHES).collect()
+    assert (row.status, row.fetched_dt) == ("ok", FIRST + datetime.timedelta(days=2))
+
+
+def test_another_encoder_reads_the_stored_bytes(settings, warehouse, tmp_path):
+    serve(warehouse, FIRST, one="a.png", two="b.png")
+    run_stage(STAGE, warehouse, settings, FIRST)
+    for file in (tmp_path / "images").iterdir():
+        file.unlink()
+    other = settings.model_copy(update={"encoder": settings.encoder.model_copy(update={"trim_borders": False})})
+    run = run_stage(STAGE, warehouse, other, FIRST)
+    assert (run.metrics["images_fetched"], run.metrics["stored_images_encoded"]) == (0, 2)
+    counts = {r.encoder_id: r["count"] for r in warehouse.read(EMBEDDINGS).groupBy("encoder_id").count().collect()}
+    assert sorted(counts.values()) == [2, 2] and len(counts) == 2
+
+
+def test_a_run_cut_after_its_vectors_is_completed_by_the_next(settings, warehouse):
+    serve(warehouse, FIRST, one="a.png", two="b.png", three="gone.png")
+    run_stage(STAGE, warehouse, settings, FIRST)
+    whole = contents(warehouse)
+    warehouse.spark.sql(f"DELETE FROM delta.`{warehouse.path(IMAGE_FETCHES)}`")
+    run_stage(STAGE, warehouse, settings, FIRST)
+    assert contents(warehouse) == whole
+
+
+def test_every_file_of_a_folder_becomes_a_row(spark, base_settings, shared_data, tmp_path):
+    run_on_files(spark, base_settings, {"images": str(shared_data / "formats"), "out": str(tmp_path / "out")})
+    rows = pd.read_parquet(tmp_path / "out").set_index("file")
+    files = [p for p in (shared_data / "formats").rglob("*") if p.is_file()]
+    assert sorted(rows.index) == sorted(str(p.relative_to(shared_data / "formats")) for p in files)
+    pictures = rows[[not n.endswith(("LICENSE", ".md")) for n in rows.index]]
+    assert set(pictures.status) == {"ok"}
+    assert set(rows.status) == {"ok", "not_an_image"}
+    vectors = {n: np.asarray(v) for n, v in pictures.vector.items()}
+    modes = [n for n in vectors if "/modes/" in n and n.split("/")[-1].split(".")[0] in ("RGB", "RGBA", "P", "CMYK", "YCbCr")]
+    original = vectors["misc-images/modes/original.jpg"]
+    assert min(vectors[n] @ original for n in modes) > 0.95
+    assert rows.pixel_hash["misc-images/modes/RGBA.png"] == rows.pixel_hash["bridge-mods/aaa-orig.jpg"]
+    assert {tuple(rows.loc[f"dih/bridge-{n}.jpg", ["width", "height"]]) for n in ("2-rotate-90", "4-rotate-270")} == {
+        (1004, 1600)
+    }
+
+
+def test_exif_turned_files_have_the_vector_of_the_upright_one(spark, base_settings, tmp_path):
+    upright = Image.open(io.BytesIO(png(3))).resize((120, 80))
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    (tmp_path / "in").mkdir()
+    upright.save(tmp_path / "in/upright.png")
+    upright.rotate(-90, expand=True).save(tmp_path / "in/turned.png", exif=exif)
+    assert ImageOps.exif_transpose(Image.open(tmp_path / "in/turned.png")).size == upright.size
+    run_on_files(spark, base_settings, {"images": str(tmp_path / "in"), "out": str(tmp_path / "out")})
+    rows = pd.read_parquet(tmp_path / "out").set_index("file")
+    assert rows.pixel_hash["upright.png"] == rows.pixel_hash["turned.png"]
+    assert np.array_equal(rows.vector["upright.png"], rows.vector["turned.png"])
