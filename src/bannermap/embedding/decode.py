@@ -89,11 +89,13 @@ def information(pixels: np.ndarray) -> float:
 
 
 def _decode(data: bytes, settings: DecodeSettings) -> Picture:
+    mark = _format_by_mark(data)
+    if mark in settings.formats:
+        check_complete(data, mark)
     image = _open(data, settings)
     kind = str(image.format).lower()
     count = getattr(image, "n_frames", 1)
     _check_size(image, count, settings)
-    check_complete(data, kind)
     frames, digest = _frames(image, count), None
     looked_at = set(np.linspace(0, count - 1, min(count, FRAMES_LOOKED_AT)).astype(int).tolist())
     best, most = np.empty(0), -1.0

@@ -56,7 +56,17 @@ def _write_images(settings: SampleSettings, folder: Path, processes: int | None)
     renditions = draw_renditions(draw_creatives(size, settings.seed), size, settings.seed)
     work = [(r, settings.days, settings.seed, str(folder)) for r in renditions]
     with ProcessPoolExecutor(processes) as pool:
-        return list(pool.map(_write_one, work, chunksize=16))
+        banners = list(pool.map(_write_one, work, chunksize=16))
+    return _without_repeats(banners, folder)
+
+
+def _without_repeats(banners: list[Banner], folder: Path) -> list[Banner]:
+    """The banners less renditions that came out byte for byte like an earlier one: their ids would be equal."""
+    first: dict[str, Banner] = {}
+    for banner in banners:
+        if first.setdefault(banner.banner_id, banner) is not banner:
+            (folder / banner.image_url).unlink(missing_ok=True)
+    return list(first.values())
 
 
 def _write_one(work: tuple[Rendition, int, int, str]) -> Banner:
@@ -85,9 +95,9 @@ def _write_logs(settings: SampleSettings, banners: list[Banner], out: Path) -> N
 
 
 def _banner_truth(banners: list[Banner]) -> pd.DataFrame:
-    """One row per banner id; renditions that came out the same share one, a file served twice has two."""
+    """One row per banner id; a file served twice has two."""
     rows = [_truth_row(b, name) for b in banners for name in (b.banner_id, b.twin_id) if name]
-    return pd.DataFrame(rows).drop_duplicates("banner_id").reset_index(drop=True)
+    return pd.DataFrame(rows)
 
 
 def _truth_row(banner: Banner, name: str) -> dict[str, object]:

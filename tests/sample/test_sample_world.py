@@ -1,0 +1,90 @@
+"""The drawn world: the same for the same seed, with every defect that it promises, clicks from the known model."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bannermap.embedding.decode import decode
+from bannermap.embedding.statuses import Failure
+from bannermap.platform.settings import SampleSettings
+from bannermap.sample.plan import MEAN_DAYS_PER_BANNER
+from bannermap.sample.world import write_world
+
+SIZE = {"size": "tiny", "days": 3, "seed": 7}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("world")
+    write_world(SampleSettings(**SIZE, out=str(out)))
+    return out
+
+
+def digest(folder: Path) -> dict[str, str]:
+    files = [p for p in folder.rglob("*") if p.is_file() and p.suffix != ".stamp"]
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def truth(world: Path) -> pd.DataFrame:
+    return pd.read_parquet(world / "truth/banners.parquet").set_index("banner_id")
+
+
+def test_equal_settings_give_equal_bytes_in_any_number_of_processes(world, tmp_path):
+    assert write_world(SampleSettings(**SIZE, out=str(tmp_path / "again")), processes=1)
+    assert digest(tmp_path / "again") == digest(world)
+    assert not write_world(SampleSettings(**SIZE, out=str(tmp_path / "again")))
+    write_world(SampleSettings(**{**SIZE, "seed": 8}, out=str(tmp_path / "other")))
+    assert digest(tmp_path / "other") != digest(world)
+
+
+def test_the_banner_log_has_its_defects_and_the_truth_knows_every_banner(world):
+    log, known = pd.read_parquet(world / "banner_log"), truth(world)
+    named = log.banner_id.fillna("url:" + log.image_url.map(lambda u: hashlib.sha256(str(u).encode()).hexdigest()))
+    assert set(named[log.banner_id.notna() | log.image_url.notna()]) == set(known.index)
+    assert (log.banner_id.isna() & log.image_url.notna()).any()
+    assert (log.banner_id.isna() & log.image_url.isna()).sum() == 9
+    assert (log.groupby("banner_id").image_url.nunique() > 1).any()
+    assert (log[log.banner_id.notna()].groupby("image_url").banner_id.nunique() > 1).any()
+    assert set(known.defect) >= {"none", "corrupt", "missing", "mistyped", "without_id", "same_pixels", "conflict"}
+
+
+def test_pictures_open_exactly_where_the_truth_says(world, base_settings):
+    log = pd.read_parquet(world / "banner_log").dropna(subset=["banner_id"])
+    address = log.groupby("banner_id").image_url.max()
+    for name, row in truth(world).loc[address.index].iterrows():
+        path = world / "images" / address[name]
+        try:
+            opened = path.is_file() and decode(path.read_bytes(), base_settings.decode) is not None
+        except Failure:
+            opened = False
+        assert opened == row.has_picture, (name, row.defect)
+
+
+def test_banners_recur_as_often_as_an_ad_networks():
+    """The law of days per banner, before the world's end cuts it."""
+    rng = np.random.default_rng(0)
+    lengths = rng.geometric(1.0 / MEAN_DAYS_PER_BANNER, 20_000)
+    assert lengths.mean() == pytest.approx(18.4 / 11.4, abs=4 * lengths.std() / np.sqrt(20_000))
+
+
+def test_the_event_log_has_its_defects(world):
+    log = pd.read_parquet(world / "event_log")
+    assert log.event_id.duplicated().any() and log.user_id.isna().any() and log.banner_id.isna().any()
+    arrival = pd.to_datetime(log["dt"].astype(str)).dt.date
+    late = log.event_ts.dt.date < arrival
+    assert late.any() and not (log.event_ts.dt.date > arrival).any()
+    kinds = log.drop_duplicates("event_id").event_type.value_counts()
+    assert kinds["request"] > kinds["impression"] > kinds["click"] > 0
+
+
+def test_clicks_follow_the_model_within_chance(world):
+    shown = pd.read_parquet(world / "truth/clicks.parquet")
+    p = shown.click_probability
+    for part in (shown.index >= 0, p > p.median(), p <= p.median()):
+        expected, deviation = p[part].sum(), np.sqrt((p[part] * (1 - p[part])).sum())
+        assert abs(shown.clicked[part].sum() - expected) < 4 * deviation
