@@ -1,0 +1,100 @@
+"""Configuration: every mistake ends with what, why and how, before Spark starts."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+import yaml
+from conftest import ROOT
+from pydantic import ValidationError
+
+from bannermap.platform.config import load_settings, settings_hash
+from bannermap.platform.errors import ConfigError
+from bannermap.platform.settings import ClusteringSettings, Settings
+
+BASE = ROOT / "conf/base.yaml"
+
+
+def message(*assignments, overlays=()) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_settings(BASE, overlays, assignments)
+    return str(caught.value)
+
+
+def test_every_key_of_the_base_file_has_its_reason_and_all_keys_are_there():
+    lines = BASE.read_text().splitlines()
+    keys = [line for line in lines if re.match(r"  \w+:", line)]
+    assert all("#" in line for line in keys)
+    content = yaml.safe_load(BASE.read_text())
+    expected = {name: set(f.annotation.model_fields) for name, f in Settings.model_fields.items()}
+    assert {name: set(section) for name, section in content.items()} == expected
+
+
+def test_defaults_of_the_clustering_are_those_of_the_base_file():
+    assert load_settings(BASE).clustering == ClusteringSettings()
+
+
+def test_overlays_and_assignments_win_in_order(tmp_path):
+    (tmp_path / "a.yaml").write_text("clustering: {k_neighbors: 5, max_depth: 3}\n")
+    (tmp_path / "b.yaml").write_text("clustering: {k_neighbors: 6}\nspark: {extra: {spark.x: y}}\n")
+    found = load_settings(BASE, [tmp_path / "a.yaml", tmp_path / "b.yaml"], ["clustering.max_depth=4", "fetch.schemes=[file]"])
+    assert (found.clustering.k_neighbors, found.clustering.max_depth, found.fetch.schemes) == (6, 4, ("file",))
+    assert found.spark.extra == {"spark.x": "y"}
+    assert settings_hash(found) != settings_hash(load_settings(BASE))
+    with pytest.raises(ValidationError):
+        found.clustering.max_depth = 1
+
+
+def test_production_example_is_valid():
+    assert load_settings(BASE, [ROOT / "conf/production.example.yaml"]).paths.warehouse.startswith("s3a://")
+
+
+@pytest.mark.parametrize(
+    ("assignment", "words"),
+    [
+        ("clustering.k_neighbours=3", "Did you mean 'k_neighbors'?"),
+        ("clusterin.k_neighbors=3", "Did you mean 'clustering'?"),
+        ("clustering.accept_cohesion=96", "did you mean 0.96?"),
+        ("clustering.k_neighbors=0", "greater than or equal to 1"),
+        ("clustering.k_neighbors=many", "valid integer"),
+        ("clustering.split_search=both", "'lookahead' or 'first'"),
+        ("clustering.max_threshold=0.5", "lower the first or raise the second"),
+        ("clustering.max_depth", "--set takes section.key=value"),
+        ("features.wide_clusters=33", "less than or equal to 32"),
+    ],
+)
+def test_mistakes_are_named_with_the_mend(assignment, words):
+    assert words in message(assignment)
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    assert "no configuration file" in message(overlays=[tmp_path / "none.yaml"])
+    (tmp_path / "bad.yaml").write_text("a: [")
+    assert "is not YAML" in message(overlays=[tmp_path / "bad.yaml"])
+    (tmp_path / "list.yaml").write_text("- a")
+    assert "must hold sections" in message(overlays=[tmp_path / "list.yaml"])
+
+
+def run_job(*arguments) -> subprocess.CompletedProcess:
+    line = [sys.executable, str(ROOT / "jobs/dedupe_banners.py"), *arguments]
+    # Without a Java, a job that started Spark would fail in another way than the one expected.
+    variables = {**os.environ, "BANNERMAP_HOME": str(ROOT), "JAVA_HOME": "/nonexistent", "PATH": "/nonexistent"}
+    return subprocess.run(line, capture_output=True, text=True, env=variables)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--date", "2026-01-01", "--set", "clustering.acept_cohesion=0.9"], 2, "Did you mean 'accept_cohesion'?"),
+        ([], 2, "needs --date"),
+        (["--date", "yesterday"], 2, "write it as YYYY-MM-DD"),
+    ],
+)
+def test_a_bad_command_ends_before_spark_starts(arguments, code, words):
+    done = run_job(*arguments)
+    assert (done.returncode, words in done.stderr) == (code, True)
+    assert "Traceback" not in done.stderr

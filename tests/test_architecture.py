@@ -1,0 +1,69 @@
+"""The shape of the code: light imports, pure modules, columns declared in one place, a current table reference."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+from bannermap.platform import tables
+
+SOURCE = ROOT / "src/bannermap"
+SPARK_MODULES = {"job.py", "transforms.py"}
+MORE_SPARK_MODULES = {
+    *("clustering/distributed.py", "clustering/passes.py", "clustering/engine.py", "sample/summary.py"),
+    *("features/events.py", "features/files.py", "features/intake.py", "features/publication.py"),
+}
+DECLARATIONS = {"frames.py", "tables.py"}
+
+
+def modules():
+    return sorted(p for p in SOURCE.rglob("*.py"))
+
+
+def imported(path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(SOURCE)))
+def test_only_the_spark_side_of_a_stage_knows_spark(path):
+    allowed = path.name in SPARK_MODULES or path.parent.name == "platform" or str(path.relative_to(SOURCE)) in MORE_SPARK_MODULES
+    assert allowed or not {"pyspark", "delta"} & imported(path)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(SOURCE)))
+def test_columns_are_declared_in_one_place(path):
+    calls = [n.func for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]
+    names = {getattr(f, "id", getattr(f, "attr", "")) for f in calls}
+    assert path.name in DECLARATIONS or not names & {"Table", "StructType", "StructField", "fromDDL"}
+
+
+def test_the_launcher_needs_the_standard_library_only():
+    for path in (SOURCE / "launcher").glob("*.py"):
+        assert imported(path) <= set(sys.stdlib_module_names) | {"bannermap"}, path.name
+
+
+def test_importing_the_packages_loads_nothing_heavy():
+    heavy = "{'pyspark', 'torch', 'faiss', 'numba', 'transformers', 'pandas'}"
+    packages = ", ".join(f"bannermap.{p.name}" for p in SOURCE.iterdir() if (p / "__init__.py").exists())
+    code = f"import sys, {packages}, bannermap.platform.cli, bannermap.platform.storage; print({heavy} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
+
+
+def test_the_table_reference_is_current():
+    assert (ROOT / "docs/tables.md").read_text() == tables.reference() + "\n"
+
+
+def test_every_table_names_its_keys_and_partitions():
+    for table in tables.ALL_TABLES:
+        assert set(table.key) | set(table.partition_by) <= set(table.columns), table.name
+        assert all(": " in text for text in table.columns.values()), table.name
