@@ -69,14 +69,14 @@ def test_a_straggler_does_not_hide_forty_clean_groups():
     rng = np.random.default_rng(0)
     centres = np.eye(40) + 2.0 / np.sqrt(40)
     rows = np.repeat(unit(centres), 25, axis=0) + 0.01 * rng.normal(size=(1000, 40))
-    straggler = unit(unit(centres[:1]) + 0.60 * unit(rng.normal(size=(1, 40))))
+    straggler = unit(unit(centres[:1]) + 1.2 * unit(rng.normal(size=(1, 40))))
     vectors = unit(np.r_[rows, straggler])
     settings = {"initial_threshold": 0.6, "k_neighbors": 30}
     found = [cluster_vectors(vectors, ClusteringSettings(split_search=s, **settings)).max() + 1 for s in ("first", "lookahead")]
     for search in ("first", "lookahead"):
         s = ClusteringSettings(split_search=search, **settings)
         assert np.array_equal(cluster_vectors(vectors, s), NaiveRecursion(vectors, s).labels())
-    assert found[1] == 40
+    assert found[0] < found[1] == 40
 
 
 def test_empty_single_and_identical_vectors():
