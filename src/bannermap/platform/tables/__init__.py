@@ -1,0 +1,126 @@
+"""Every table of the warehouse, declared once: name, columns with type and meaning, key, partitioning.
+
+Readers and writers go through these declarations (`storage.py`), so a column exists where it is written here and nowhere
+else. `docs/tables.md` is printed from them by ``python -m bannermap.platform.tables``.
+"""
+
+from __future__ import annotations
+
+from bannermap.platform.tables import clustering, embedding, features, logs, registry, runs
+from bannermap.platform.tables.clustering import (
+    CLUSTER_MEMBERS,
+    CLUSTERINGS,
+    CLUSTERS,
+    FILE_CLUSTERS,
+    FILE_MEMBERS,
+    FILE_REJECTS,
+    NEIGHBOURS,
+)
+from bannermap.platform.tables.declaration import Table
+from bannermap.platform.tables.embedding import (
+    EMBEDDINGS,
+    FILE_EMBEDDINGS,
+    IMAGE_BYTES,
+    IMAGE_FETCHES,
+)
+from bannermap.platform.tables.features import (
+    EVENT_LOG_DAYS,
+    FEATURE_PUBLICATIONS,
+    FILE_EVENT_REJECTS,
+    FILE_USER_CLUSTER_COUNTS,
+    FILE_USER_FEATURES,
+    USER_BANNER_DAYS,
+    USER_CLUSTER_COUNTS,
+    USER_FEATURE_LISTS,
+    USER_FEATURES,
+    USER_FEATURES_WIDE,
+    WIDE_SLOTS,
+    user_feature_lists,
+    user_features_wide,
+)
+from bannermap.platform.tables.logs import (
+    BANNER_LOG,
+    EVENT_LOG,
+)
+from bannermap.platform.tables.names import (
+    BANNER_ATTRIBUTES,
+    EVENT_TYPES,
+    UNCLUSTERED,
+    WINDOWS_DAYS,
+    count_column,
+    list_column,
+    wide_column,
+    window_column,
+    window_columns,
+)
+from bannermap.platform.tables.registry import (
+    BANNER_DAYS,
+    BANNERS,
+    REGISTRY_DAYS,
+    REJECTS,
+)
+from bannermap.platform.tables.runs import (
+    RUNS,
+)
+
+STAGES_IN_ORDER = (logs, registry, embedding, clustering, features, runs)
+ALL_TABLES = tuple(value for module in STAGES_IN_ORDER for value in vars(module).values() if isinstance(value, Table))
+
+
+def reference() -> str:
+    """The table reference as Markdown."""
+    return "\n".join(["# Tables", "", "Printed by `python -m bannermap.platform.tables`.", "", *map(_section, ALL_TABLES)])
+
+
+def _section(table: Table) -> str:
+    key, parts = (", ".join(f"`{c}`" for c in names) or "none" for names in (table.key, table.partition_by))
+    rows = [f"| `{c}` | `{t.split(': ', 1)[0]}` | {t.split(': ', 1)[1]} |" for c, t in table.columns.items()]
+    head = [f"## {table.name}", "", table.about, "", f"{table.format}; key: {key}; partitioned by: {parts}", ""]
+    return "\n".join([*head, "| Column | Type | Meaning |", "|---|---|---|", *rows, ""])
+
+
+__all__ = [
+    "ALL_TABLES",
+    "BANNERS",
+    "BANNER_ATTRIBUTES",
+    "BANNER_DAYS",
+    "BANNER_LOG",
+    "CLUSTERINGS",
+    "CLUSTERS",
+    "CLUSTER_MEMBERS",
+    "EMBEDDINGS",
+    "EVENT_LOG",
+    "EVENT_LOG_DAYS",
+    "EVENT_TYPES",
+    "FEATURE_PUBLICATIONS",
+    "FILE_CLUSTERS",
+    "FILE_EMBEDDINGS",
+    "FILE_EVENT_REJECTS",
+    "FILE_MEMBERS",
+    "FILE_REJECTS",
+    "FILE_USER_CLUSTER_COUNTS",
+    "FILE_USER_FEATURES",
+    "IMAGE_BYTES",
+    "IMAGE_FETCHES",
+    "NEIGHBOURS",
+    "REGISTRY_DAYS",
+    "REJECTS",
+    "RUNS",
+    "UNCLUSTERED",
+    "USER_BANNER_DAYS",
+    "USER_CLUSTER_COUNTS",
+    "USER_FEATURES",
+    "USER_FEATURES_WIDE",
+    "USER_FEATURE_LISTS",
+    "WIDE_SLOTS",
+    "WINDOWS_DAYS",
+    "Table",
+    "count_column",
+    "list_column",
+    "reference",
+    "user_feature_lists",
+    "user_features_wide",
+    "wide_column",
+    "window_column",
+    "window_columns",
+]

@@ -1,0 +1,5 @@
+"""Print the table reference."""
+
+from bannermap.platform.tables import reference
+
+print(reference())

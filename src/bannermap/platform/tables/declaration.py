@@ -1,0 +1,84 @@
+"""What a declared table is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+    from pyspark.sql.types import DataType, StructType
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of the warehouse.
+
+    Attributes:
+        name: folder below the warehouse, and what messages call it.
+        about: one line for the table reference.
+        columns: column name -> ``"spark type: meaning"``, in stored order.
+        key: columns that identify a row.
+        partition_by: columns of the folder layout; a job overwrites whole partitions only.
+        format: ``delta`` for tables; ``parquet`` where readers without Delta must be able to read.
+    """
+
+    name: str
+    about: str
+    columns: Mapping[str, str]
+    key: tuple[str, ...]
+    partition_by: tuple[str, ...] = ()
+    format: str = "delta"
+
+    def type_of(self, column: str) -> str:
+        """Spark type of a column, as in DDL."""
+        return self.columns[column].split(": ", 1)[0]
+
+    @property
+    def ddl(self) -> str:
+        """Columns as a Spark DDL string."""
+        return ", ".join(f"`{c}` {self.type_of(c)}" for c in self.columns)
+
+    @property
+    def schema(self) -> StructType:
+        """Columns as a Spark schema, all nullable (imports pyspark, needs no session)."""
+        from pyspark.sql.types import StructField, StructType
+
+        return StructType([StructField(c, _spark_type(self.type_of(c))) for c in self.columns])
+
+    def select(self, frame: DataFrame) -> DataFrame:
+        """Exactly the declared columns, cast to the declared types, in the declared order."""
+        from pyspark.sql import functions as F
+
+        return frame.select(*[F.col(c).cast(self.type_of(c)).alias(c) for c in self.columns])
+
+
+def _spark_type(ddl: str) -> DataType:
+    from pyspark.sql import types as T
+
+    element = re.fullmatch(r"array<(.*)>", ddl)
+    if element:
+        return T.ArrayType(_spark_type(element[1]))
+    struct = re.fullmatch(r"struct<(.*)>", ddl)
+    if struct:
+        return T.StructType([T.StructField(n, _spark_type(t)) for n, t in (f.split(":") for f in struct[1].split(","))])
+    mapping = re.fullmatch(r"map<(\w+), (\w+)>", ddl)
+    if mapping:
+        return T.MapType(_spark_type(mapping[1]), _spark_type(mapping[2]))
+    simple = {
+        t.simpleString(): t
+        for t in (
+            T.StringType(),
+            T.DateType(),
+            T.TimestampType(),
+            T.LongType(),
+            T.IntegerType(),
+            T.FloatType(),
+            T.DoubleType(),
+            T.BooleanType(),
+            T.BinaryType(),
+        )
+    }
+    return simple[ddl]

@@ -1,0 +1,63 @@
+"""Tables of fetching and embedding."""
+
+from __future__ import annotations
+
+from bannermap.platform.tables.declaration import Table
+
+IMAGE_FETCHES = Table(
+    name="image_fetches",
+    about="One row per banner and address: what came of fetching and decoding its image.",
+    columns={
+        "banner_id": "string: see banners",
+        "image_url": "string: the address asked",
+        "status": "string: ok, or the typed reason why there is no picture",
+        "error": "string: the message behind a status that is not ok",
+        "content_hash": "string: sha256 of the bytes; null where none came",
+        "pixel_hash": "string: sha256 of size, frame count and composited frames; null unless decoded",
+        "bytes": "bigint: length of the body",
+        "format": "string: image format by content, lower case",
+        "width": "int: pixels, after EXIF orientation",
+        "height": "int: pixels, after EXIF orientation",
+        "frames": "int: number of frames",
+        "fetched_dt": "date: day whose run fetched it",
+    },
+    key=("banner_id", "image_url"),
+)
+IMAGE_BYTES = Table(
+    name="image_bytes",
+    about="The bytes of every decodable image, once per content hash.",
+    columns={
+        "content_hash": "string: sha256 of data",
+        "data": "binary: the file as it came",
+    },
+    key=("content_hash",),
+)
+EMBEDDINGS = Table(
+    name="embeddings",
+    about="One unit vector per encoder and image.",
+    columns={
+        "encoder_id": "string: everything that changes a vector, named",
+        "content_hash": "string: see image_bytes",
+        "vector": "array<float>: unit length",
+    },
+    key=("encoder_id", "content_hash"),
+    partition_by=("encoder_id",),
+)
+
+FILE_EMBEDDINGS = Table(
+    name="file_embeddings",
+    about="embed_banners on a folder: one row per file.",
+    columns={
+        "file": "string: path below the folder",
+        "content_hash": "string: sha256 of the bytes; null where they could not be read",
+        "pixel_hash": "string: see image_fetches",
+        "status": "string: see image_fetches",
+        "error": "string: see image_fetches",
+        "width": "int: pixels, after EXIF orientation",
+        "height": "int: pixels, after EXIF orientation",
+        "frames": "int: number of frames",
+        "vector": "array<float>: unit length; null unless status is ok",
+    },
+    key=("file",),
+    format="parquet",
+)

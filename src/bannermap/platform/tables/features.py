@@ -1,0 +1,172 @@
+"""Tables of the user features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bannermap.platform.tables.declaration import Table
+from bannermap.platform.tables.names import (
+    EVENT_TYPES,
+    UNCLUSTERED,
+    WINDOWS_DAYS,
+    count_column,
+    list_column,
+    wide_column,
+    window_columns,
+)
+
+USER_BANNER_DAYS = Table(
+    name="user_banner_days",
+    about="Partials: counts per day, user and banner, free of any clustering.",
+    columns={
+        "dt": "date: day of the events, UTC",
+        "user_id": "string: who",
+        "banner_id": "string: null where the event named none",
+        "requests": "int: count",
+        "impressions": "int: count",
+        "clicks": "int: count",
+    },
+    key=("dt", "user_id", "banner_id"),
+    partition_by=("dt",),
+)
+EVENT_LOG_DAYS = Table(
+    name="event_log_days",
+    about="One row per day of the event log that was taken in: the partials are a function of exactly these days.",
+    columns={
+        "dt": "date: day of the log",
+        "log_rows": "bigint: rows of the log",
+        "accepted_rows": "bigint: rows that were not refused; repeated events count as often as they came",
+        "digest": "string: order-free hash of the accepted rows; another one means that the day was delivered anew",
+        "affected_dts": "array<date>: event days whose partials this day could change, ascending",
+        "complete": "boolean: false while the day is being worked on; a run that finds it so does its work again",
+    },
+    key=("dt",),
+)
+FEATURE_PUBLICATIONS = Table(
+    name="feature_publications",
+    about="One row per published revision of a day's features.",
+    columns={
+        "dt": "date: as-of day",
+        "clustering_id": "string: see clusterings",
+        "revision": "int: 1 for the first; later ones correct it",
+        "inputs_digest": "string: hash of the partials and the assignment that it was made from",
+        "available_at": "timestamp: earliest time at which a server could have had it",
+        "users": "bigint: rows of user_features",
+    },
+    key=("dt", "clustering_id", "revision"),
+)
+USER_CLUSTER_COUNTS = Table(
+    name="user_cluster_counts",
+    about="Long form for analysts: windowed counts per user and cluster, as of a day.",
+    columns={
+        "dt": "date: as-of day; its windows end with it",
+        "clustering_id": "string: see clusterings",
+        "revision": "int: see feature_publications",
+        "user_id": "string: who",
+        "cluster_id": f"string: a cluster, or '{UNCLUSTERED}'",
+        **dict.fromkeys(window_columns(), "int: count in the window"),
+        "available_at": "timestamp: see feature_publications",
+    },
+    key=("dt", "clustering_id", "revision", "user_id", "cluster_id"),
+    partition_by=("dt", "clustering_id", "revision"),
+)
+USER_FEATURES = Table(
+    name="user_features",
+    about="One row per user, for models: plain Parquet with aligned arrays.",
+    columns={
+        "dt": "date: as-of day; join only to impressions of later days",
+        "clustering_id": "string: see clusterings",
+        "revision": "int: see feature_publications",
+        "user_id": "string: who",
+        "cluster_ids": f"array<string>: sorted; with '{UNCLUSTERED}' where it counts",
+        **dict.fromkeys(window_columns(), "array<int>: counts, aligned with cluster_ids"),
+        "available_at": "timestamp: see feature_publications",
+    },
+    key=("dt", "clustering_id", "revision", "user_id"),
+    partition_by=("dt", "clustering_id", "revision"),
+    format="parquet",
+)
+
+
+def user_features_wide(clusters: int, events: Sequence[str]) -> Table:
+    """The wide export for a number of slots and some event types: one folder per layout, since a reader expects one schema.
+
+    Columns run over windows (shortest first), then events (in the order given), then slots ascending.
+
+    Args:
+        clusters: slots, 1 to 32.
+        events: of `EVENT_TYPES`.
+    """
+    suffix = "" if tuple(events) == EVENT_TYPES else "_" + "_".join(map(count_column, events))
+    names = [wide_column(e, w, slot) for w in WINDOWS_DAYS for e in events for slot in range(1, clusters + 1)]
+    return Table(
+        name=f"user_features_wide_k{clusters:02d}{suffix}",
+        about=f"One row per user of user_features, one column per window, event and slot; {clusters} slots, see wide_slots.",
+        columns={
+            **_PUBLISHED,
+            "user_id": "string: who",
+            **dict.fromkeys(names, "int: count in the window; 0 where the user or the day has no such cluster"),
+            "available_at": "timestamp: see feature_publications",
+        },
+        key=("dt", "clustering_id", "revision", "user_id"),
+        partition_by=("dt", "clustering_id", "revision"),
+        format="parquet",
+    )
+
+
+def user_feature_lists(clusters: int) -> Table:
+    """The fixed-length export for a number of slots: per window one list of 3 x ``clusters`` floats, for one tensor."""
+    order = "requests of all slots, then impressions, then clicks, slots ascending"
+    return Table(
+        name=f"user_feature_lists_k{clusters:02d}",
+        about=f"One row per user of user_features, per window a list of {3 * clusters} floats; {clusters} slots, see wide_slots.",
+        columns={
+            **_PUBLISHED,
+            "user_id": "string: who",
+            **{list_column(w): f"array<float>: {order}" for w in WINDOWS_DAYS},
+            "available_at": "timestamp: see feature_publications",
+        },
+        key=("dt", "clustering_id", "revision", "user_id"),
+        partition_by=("dt", "clustering_id", "revision"),
+        format="parquet",
+    )
+
+
+_PUBLISHED = {c: USER_FEATURES.columns[c] for c in ("dt", "clustering_id", "revision")}
+USER_FEATURES_WIDE = user_features_wide(5, EVENT_TYPES)
+USER_FEATURE_LISTS = user_feature_lists(5)
+WIDE_SLOTS = Table(
+    name="wide_slots",
+    about="Which cluster each slot of the wide and list exports holds; slots without a row are 0 throughout.",
+    columns={
+        "clustering_id": "string: see clusterings",
+        "slots": "int: number of slots of the export",
+        "slot": "int: 1 is the cluster with most banners; ties by cluster_id",
+        "cluster_id": "string: see clusters",
+        "banners": "bigint: banners of the cluster",
+    },
+    key=("clustering_id", "slots", "slot"),
+    partition_by=("clustering_id", "slots"),
+)
+
+FILE_USER_CLUSTER_COUNTS = Table(
+    name="file_user_cluster_counts",
+    about="build_user_features on plain files: windowed counts per user and cluster; the folder is `user_cluster_counts`.",
+    columns={c: m for c, m in USER_CLUSTER_COUNTS.columns.items() if c not in ("clustering_id", "revision", "available_at")},
+    key=("user_id", "cluster_id"),
+    format="parquet",
+)
+FILE_USER_FEATURES = Table(
+    name="file_user_features",
+    about="build_user_features on plain files: one row per user; the folder is `user_features`.",
+    columns={c: m for c, m in USER_FEATURES.columns.items() if c not in ("clustering_id", "revision", "available_at")},
+    key=("user_id",),
+    format="parquet",
+)
+FILE_EVENT_REJECTS = Table(
+    name="file_event_rejects",
+    about="build_user_features on plain files: events that cannot be counted; the folder is `rejects`.",
+    columns={"reason": "string: typed reason", "row_json": "string: the row as it came", "rows": "bigint: how many equal rows"},
+    key=("reason", "row_json"),
+    format="parquet",
+)
