@@ -78,6 +78,12 @@ class Misbehaving(http.server.BaseHTTPRequestHandler):
             self.wfile.flush()
             time.sleep(0.05)
 
+    def at_dribble(self):
+        for byte in b"HTTP/1.1 200 OK\r\nX-Long: " + b"y" * 1000:
+            self.wfile.write(bytes([byte]))
+            self.wfile.flush()
+            time.sleep(0.05)
+
     def at_short(self):
         self.reply(200, b"short", Content_Length="50")
         self.close_connection = True
@@ -115,6 +121,7 @@ EXPECTED = {
     "large": "too_large",
     "endless": "too_large",
     "slow": "timeout",
+    "dribble": "timeout",
     "short": "connection_error",
 }
 

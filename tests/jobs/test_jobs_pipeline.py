@@ -28,6 +28,8 @@ from bannermap.registry.own_images import DAY
 from bannermap.sample.summary import summary, truth_agreement
 from bannermap.sample.world import FIRST_DAY, days_of, write_world
 
+pytestmark = pytest.mark.xdist_group("chain")  # one worker makes the chain once
+
 
 @pytest.fixture(scope="module")
 def chain(spark, base_settings, tmp_path_factory):

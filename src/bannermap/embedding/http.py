@@ -7,11 +7,13 @@ what is left of the one deadline.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import ipaddress
 import socket
 import threading
 import time
+from typing import Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 import urllib3
@@ -110,12 +112,9 @@ def _request(parts: SplitResult, settings: FetchSettings, deadline: float) -> by
         response = pool.urlopen(
             "GET", target, headers=headers, redirect=False, retries=False, preload_content=False, decode_content=False
         )
-        watchdog = threading.Timer(max(_left(deadline), 0.0), response.shutdown)
-        watchdog.start()
         try:
             return _answer(response, settings, deadline)
         finally:
-            watchdog.cancel()
             response.close()
     except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
         status = "timeout" if _left(deadline) <= 0 or isinstance(error, urllib3.exceptions.TimeoutError) else "connection_error"
@@ -136,11 +135,36 @@ def _pool(parts: SplitResult, settings: FetchSettings, deadline: float) -> urlli
     if left <= 0:
         raise Failure("timeout", f"the deadline of {settings.fetch_deadline_s} s passed")
     timeout = urllib3.Timeout(connect=min(settings.connect_timeout_s, left), read=left)
+    pool = urllib3.HTTPConnectionPool(address, port, timeout=timeout)
     if secure:
-        return urllib3.HTTPSConnectionPool(
-            address, port, timeout=timeout, server_hostname=host, assert_hostname=host, cert_reqs="CERT_REQUIRED"
-        )
-    return urllib3.HTTPConnectionPool(address, port, timeout=timeout)
+        names: dict[str, Any] = {"server_hostname": host, "assert_hostname": host, "cert_reqs": "CERT_REQUIRED"}
+        pool = urllib3.HTTPSConnectionPool(address, port, timeout=timeout, **names)
+    pool.ConnectionCls = _ending_at(deadline, pool.ConnectionCls)
+    return pool
+
+
+def _ending_at(deadline: float, connection: Any) -> Any:
+    """A connection class whose socket is shut at the deadline: a server that sends a byte now and then, in its header or its
+    body, never lets a read time out."""
+
+    class EndingConnection(connection):
+        def connect(self) -> None:
+            super().connect()
+            self.watchdog = threading.Timer(max(_left(deadline), 0.0), _shut, [self.sock])
+            self.watchdog.daemon = True
+            self.watchdog.start()
+
+        def close(self) -> None:
+            if hasattr(self, "watchdog"):
+                self.watchdog.cancel()
+            super().close()
+
+    return EndingConnection
+
+
+def _shut(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # the other side may have been faster
+        sock.shutdown(socket.SHUT_RDWR)
 
 
 def _answer(response: urllib3.BaseHTTPResponse, settings: FetchSettings, deadline: float) -> bytes | str:
@@ -156,13 +180,15 @@ def _answer(response: urllib3.BaseHTTPResponse, settings: FetchSettings, deadlin
 
 
 def _body(response: urllib3.BaseHTTPResponse, settings: FetchSettings, deadline: float) -> bytes:
-    parts, size = [], 0
-    while chunk := response.read1(CHUNK_BYTES) if hasattr(response, "read1") else response.read(CHUNK_BYTES):
+    parts, size, chunk = [], 0, b"-"
+    while chunk:
+        chunk = response.read1(CHUNK_BYTES) if hasattr(response, "read1") else response.read(CHUNK_BYTES)
+        # Also after the last chunk: a body without a length ends where its socket was shut, and would pass for whole.
+        if _left(deadline) <= 0:
+            raise Failure("timeout", f"the deadline of {settings.fetch_deadline_s} s passed after {size} bytes")
         size += len(chunk)
         if size > settings.max_bytes:
             raise Failure("too_large", f"more than {settings.max_bytes} bytes")
-        if _left(deadline) <= 0:
-            raise Failure("timeout", f"the deadline of {settings.fetch_deadline_s} s passed after {size} bytes")
         parts.append(chunk)
     return b"".join(parts)
 

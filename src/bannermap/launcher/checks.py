@@ -43,7 +43,7 @@ def run_tests(home: Path, python: Path, options: list[str]) -> int:
         The first exit code that is not 0.
     """
     bin_folder = python.parent
-    workers = str(max(1, min(4, (os.cpu_count() or 2) - 1)))
+    workers = str(max(2, min(4, (os.cpu_count() or 2) - 1)))  # each has a Spark of its own
     everything = [
         [str(bin_folder / "ruff"), "check", "."],
         [str(bin_folder / "ruff"), "format", "--check", "."],
