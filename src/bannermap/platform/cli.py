@@ -113,13 +113,13 @@ def parser(job: Job) -> argparse.ArgumentParser:
 def add_config_options(target: argparse.ArgumentParser) -> None:
     """``--config`` and ``--set``, the same for every command."""
     target.add_argument("--config", action="append", default=[], help="overlay on conf/base.yaml; may be repeated")
-    target.add_argument("--set", action="append", default=[], dest="assignments", metavar="SECTION.KEY=VALUE", help="one setting")
+    target.add_argument("--set", action="append", default=[], dest="overrides", metavar="SECTION.KEY=VALUE", help="one setting")
 
 
 def resolve(arguments: argparse.Namespace) -> Settings:
     """The settings that the options ask for; the base file is the one beside the launcher."""
     base = Path(os.environ.get(HOME_VARIABLE, ".")) / "conf/base.yaml"
-    return load_settings(base, [Path(p) for p in arguments.config], arguments.assignments)
+    return load_settings(base, [Path(p) for p in arguments.config], arguments.overrides)
 
 
 def run_stage(stage: Stage, warehouse: Warehouse, settings: Settings, day: dt.date) -> Run:
