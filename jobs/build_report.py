@@ -2,9 +2,8 @@
 
 import sys
 
-from bannermap.report.job import STAGE
-
 from bannermap.platform.cli import Job, main
+from bannermap.report.job import STAGE
 
 JOB = Job("build_report", "The page that people look at, as of a day.", [STAGE])
 

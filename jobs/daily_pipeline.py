@@ -4,7 +4,6 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from bannermap.report.job import STAGE as REPORT
 from pyspark.sql import SparkSession
 
 from bannermap.clustering.job import STAGE as CLUSTER
@@ -15,6 +14,7 @@ from bannermap.platform.settings import Settings
 from bannermap.platform.storage import Warehouse
 from bannermap.registry.job import STAGE as DEDUPE
 from bannermap.registry.own_images import DAY, write_log_of_folder
+from bannermap.report.job import STAGE as REPORT
 
 STAGES = [DEDUPE, EMBED, CLUSTER, FEATURES, REPORT]
 
