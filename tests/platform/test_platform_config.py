@@ -77,12 +77,15 @@ def test_files_that_cannot_be_read(tmp_path):
     assert "is not YAML" in message(overlays=[tmp_path / "bad.yaml"])
     (tmp_path / "list.yaml").write_text("- a")
     assert "must hold sections" in message(overlays=[tmp_path / "list.yaml"])
+    (tmp_path / "picture.yaml").write_bytes(b"\xff\xd8\xff")
+    assert "cannot be read" in message(overlays=[tmp_path / "picture.yaml"])
+    assert "cannot be read" in message(overlays=[tmp_path])
 
 
-def run_job(*arguments) -> subprocess.CompletedProcess:
+def run_job(*arguments, home=ROOT) -> subprocess.CompletedProcess:
     line = [sys.executable, str(ROOT / "jobs/dedupe_banners.py"), *arguments]
     # Without a Java, a job that started Spark would fail in another way than the one expected.
-    variables = {**os.environ, "BANNERMAP_HOME": str(ROOT), "JAVA_HOME": "/nonexistent", "PATH": "/nonexistent"}
+    variables = {**os.environ, "BANNERMAP_HOME": str(home), "JAVA_HOME": "/nonexistent", "PATH": "/nonexistent"}
     return subprocess.run(line, capture_output=True, text=True, env=variables)
 
 
@@ -98,3 +101,8 @@ def test_a_bad_command_ends_before_spark_starts(arguments, code, words):
     done = run_job(*arguments)
     assert (done.returncode, words in done.stderr) == (code, True)
     assert "Traceback" not in done.stderr
+
+
+def test_a_missing_base_file_is_named_with_the_mend(tmp_path):
+    done = run_job("--date", "2026-01-01", home=tmp_path)
+    assert done.returncode == 2 and "set BANNERMAP_HOME" in done.stderr and "Traceback" not in done.stderr

@@ -117,8 +117,17 @@ def add_config_options(target: argparse.ArgumentParser) -> None:
 
 
 def resolve(arguments: argparse.Namespace) -> Settings:
-    """The settings that the options ask for; the base file is the one beside the launcher."""
+    """The settings that the options ask for; the base file is the one beside the launcher.
+
+    Raises:
+        ConfigError: the base file is not there, or a setting cannot be right.
+    """
     base = Path(os.environ.get(HOME_VARIABLE, ".")) / "conf/base.yaml"
+    if not base.is_file():
+        raise ConfigError(
+            f"There is no {base}, which has every setting. Start jobs with spark-submit.sh, "
+            f"or set {HOME_VARIABLE} to the folder that holds conf/ and jobs/."
+        )
     return load_settings(base, [Path(p) for p in arguments.config], arguments.overrides)
 
 

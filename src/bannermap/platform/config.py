@@ -52,6 +52,8 @@ def _read(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text()) or {}
     except FileNotFoundError:
         raise ConfigError(f"There is no configuration file {path}. Check the path given to --config.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}. A configuration is a text file in YAML.") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not YAML: {error}. Compare its indentation with conf/base.yaml.") from None
     if not isinstance(content, dict):
