@@ -52,6 +52,12 @@ def test_the_launcher_needs_the_standard_library_only():
         assert imported(path) <= set(sys.stdlib_module_names) | {"bannermap"}, path.name
 
 
+def test_the_package_knows_no_job():
+    jobs = {p.stem for p in (ROOT / "jobs").glob("*.py")}
+    for path in modules():
+        assert not imported(path) & jobs, path.name
+
+
 def test_importing_the_packages_loads_nothing_heavy():
     heavy = "{'pyspark', 'torch', 'faiss', 'numba', 'transformers', 'pandas'}"
     packages = ", ".join(f"bannermap.{p.name}" for p in SOURCE.iterdir() if (p / "__init__.py").exists())

@@ -1,24 +1,21 @@
-"""The launcher: what it would run, what it refuses, and how it reads Maven's settings."""
+"""The launcher: what it would run, what it refuses, and when it makes its environment."""
 
 from __future__ import annotations
 
-import http.server
 import os
 import shlex
 import subprocess
 import sys
-import threading
-import xml.etree.ElementTree as ET
-import zipfile
-from functools import partial
+from importlib.metadata import distribution
 from pathlib import Path
 
-import pyspark
 import pytest
 from conftest import ROOT
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
-from bannermap.launcher import environment, jars, maven
-from bannermap.launcher.command import parse
+from bannermap.launcher import environment, jars
+from bannermap.launcher.command import parse, spark_submit
 from bannermap.launcher.problem import Problem
 
 LAUNCHER = str(ROOT / "spark-submit.sh")
@@ -34,6 +31,8 @@ def test_alone_it_lists_every_job_with_a_line():
     jobs = {p.stem for p in (ROOT / "jobs").glob("*.py")} | {"test"}
     listed = {line.split()[0]: line.split(maxsplit=1)[1] for line in done.stdout.splitlines() if line.startswith("  ")}
     assert done.returncode == 0 and set(listed) == jobs
+    assert launch("--help").stdout == done.stdout
+    assert launch("--date", "--dry-run").returncode == 2  # options, but no job to give them to
 
 
 def test_options_go_to_whom_they_belong():
@@ -54,6 +53,31 @@ def test_jars_that_are_given_join_ours():
     assert line[line.index("--jars") + 1].endswith("mine.jar") and line.count("--jars") == 1
 
 
+def test_all_options_of_the_tests_are_for_pytest():
+    wanted = parse(["test", "--verbose", "-k", "x", "--conf", "y", "--print-command"])
+    assert (wanted.job, wanted.job_options) == ("test", ["--verbose", "-k", "x", "--conf", "y", "--print-command"])
+    assert not wanted.spark_options and not wanted.print_only
+
+
+def test_memory_is_ours_unless_it_is_said(tmp_path):
+    python = tmp_path / ".venv/bin/python"
+
+    def memory(*options):
+        line, _ = spark_submit(ROOT, python, parse(["demo", *options]))
+        return line[line.index("--driver-memory") + 1] if "--driver-memory" in line else None
+
+    assert memory() == "4g" and memory("--driver-memory", "2g") == "2g"
+    assert memory("--conf", "spark.driver.memory=2g") is None and memory("--conf=spark.driver.memory=2g") is None
+
+
+def test_spark_is_that_of_the_environment(tmp_path):
+    place = tmp_path / ".venv/lib/python3.11/site-packages/pyspark"
+    place.mkdir(parents=True)
+    _, variables = spark_submit(ROOT, tmp_path / ".venv/bin/python", parse(["demo"]))
+    assert variables["SPARK_HOME"] == str(place)
+    assert variables["PYSPARK_PYTHON"] == variables["PYSPARK_DRIVER_PYTHON"] == str(tmp_path / ".venv/bin/python")
+
+
 def test_mistakes_get_one_sentence():
     unknown = launch("cluster_banner", "--print-command")
     assert (unknown.returncode, "Did you mean 'cluster_banners'?" in unknown.stderr) == (2, True)
@@ -69,8 +93,10 @@ def test_an_old_java_is_refused_with_the_mend(text, words, tmp_path):
     (tmp_path / "bin/java").write_text(f"#!/bin/sh\necho '{text}' >&2\n")
     (tmp_path / "bin/java").chmod(0o755)
     done = launch("demo", JAVA_HOME=str(tmp_path))
-    assert done.returncode == 2 and words in done.stderr and "openjdk-17" in done.stderr
+    assert done.returncode == 2 and words in done.stderr and "default-jre-headless" in done.stderr
     assert "was not found" in launch("demo", JAVA_HOME=str(tmp_path / "none")).stderr
+    (tmp_path / "bin/java").chmod(0o644)
+    assert "does not run" in launch("demo", JAVA_HOME=str(tmp_path)).stderr
 
 
 def test_an_old_python_is_refused_with_the_mend(tmp_path):
@@ -79,6 +105,8 @@ def test_an_old_python_is_refused_with_the_mend(tmp_path):
         (tmp_path / name).chmod(0o755)
     done = subprocess.run(["/bin/bash", LAUNCHER], capture_output=True, text=True, env={"PATH": f"{tmp_path}:/usr/bin:/bin"})
     assert done.returncode == 2 and "needs Python 3.11" in done.stderr and "BANNERMAP_PYTHON" in done.stderr
+    named = launch(BANNERMAP_PYTHON=str(tmp_path / "python"))  # a Python that was named is not replaced by another in silence
+    assert named.returncode == 2 and str(tmp_path / "python") in named.stderr
 
 
 def test_the_environment_is_made_again_only_when_its_pins_change(tmp_path):
@@ -92,6 +120,62 @@ def test_the_environment_is_made_again_only_when_its_pins_change(tmp_path):
     assert environment.pins_digest(tmp_path) != first
 
 
+def test_an_environment_is_made_of_another_place_or_python(tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        (tmp_path / name / "conf").mkdir(parents=True)
+        (tmp_path / name / "conf/constraints.txt").write_text("a==1\n")
+        (tmp_path / name / "pyproject.toml").write_text("")
+    assert environment.pins_digest(tmp_path / "a") != environment.pins_digest(tmp_path / "b")
+    python = tmp_path / "a/.venv/bin/python"
+    assert not environment._is_wanted_python(python)
+    python.parent.mkdir(parents=True)
+    python.symlink_to(sys.executable)
+    monkeypatch.delenv("BANNERMAP_PYTHON", raising=False)
+    assert environment._is_wanted_python(python)
+    monkeypatch.setenv("BANNERMAP_PYTHON", sys.executable)
+    assert not environment._is_wanted_python(python)
+    (python.parent / f"python{sys.version_info[0]}.{sys.version_info[1]}").touch()
+    assert environment._is_wanted_python(python)
+
+
+def fake_home(folder: Path) -> Path:
+    """A repository of a package that needs nothing, so that a real environment takes seconds; its jars are there."""
+    (folder / "conf").mkdir(parents=True)
+    (folder / "conf/constraints.txt").write_text("setuptools>=1\n")
+    (folder / "pyproject.toml").write_text("[project]\nname = 'nothing'\nversion = '1'\ndependencies = ['absent-of-any-index']\n")
+    return folder
+
+
+@pytest.mark.slow
+def test_an_environment_cut_short_is_made_again(tmp_path, monkeypatch):
+    home = fake_home(tmp_path / "home")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")  # pip's ordinary settings reach it: here, one that makes it fail
+    for _ in range(2):
+        with pytest.raises(Problem, match="pip could not install"):
+            environment.ensure(home, (), Path("java"))
+        assert (home / ".venv/bin/python").exists() and not (home / ".venv" / environment.STAMP).exists()
+        left = home / ".venv/left_over"
+        assert not left.exists()
+        left.touch()
+
+
+def test_installed_versions_are_the_pinned_ones():
+    pinned = dict(line.split("==") for line in (ROOT / "conf/constraints.txt").read_text().splitlines())
+    pinned = {canonicalize_name(name): version for name, version in pinned.items()}
+    seen, waiting = set(), [Requirement("bannermap[test,lint]")]
+    while waiting:
+        needed = waiting.pop()
+        if (needed.name, *needed.extras) in seen:
+            continue
+        seen.add((needed.name, *needed.extras))
+        found = distribution(needed.name)
+        assert needed.name == "bannermap" or pinned.get(canonicalize_name(needed.name)) == found.version, needed.name
+        for text in found.requires or []:
+            inner = Requirement(text)
+            if not inner.marker or any(inner.marker.evaluate({"extra": extra}) for extra in ("", *needed.extras)):
+                waiting.append(inner)
+
+
 def test_pins_hold_no_addresses_and_cover_what_is_declared():
     pins = (ROOT / "conf/constraints.txt").read_text().splitlines()
     assert all("==" in p and "://" not in p and "@" not in p for p in pins)
@@ -99,75 +183,7 @@ def test_pins_hold_no_addresses_and_cover_what_is_declared():
     assert {"pyspark", "delta-spark", "torch", "transformers", "faiss-cpu", "pandas", "pyarrow", "boto3", "pymongo"} <= names
 
 
-SETTINGS = """<settings xmlns="http://maven.apache.org/SETTINGS/1.2.0">
-  <mirrors><mirror><id>other</id><mirrorOf>jcenter</mirrorOf><url>http://wrong</url></mirror>
-  <mirror><id>ours</id><mirrorOf>central,apache</mirrorOf><url>{url}/</url></mirror></mirrors>
-  <servers><server><id>ours</id><username>me</username><password>a&amp;"b</password></server></servers>
-  <proxies><proxy><host>off</host><active>false</active></proxy>
-  <proxy><active>true</active><host>proxy.example</host><port>3128</port><nonProxyHosts>localhost</nonProxyHosts></proxy></proxies>
-</settings>"""
-
-
-def test_mirror_credentials_and_proxy_of_maven_are_read(tmp_path):
-    assert maven.read_settings(tmp_path / "none.xml") == maven.MavenSettings()
-    (tmp_path / "settings.xml").write_text(SETTINGS.format(url="http://mirror.example/repo"))
-    found = maven.read_settings(tmp_path / "settings.xml")
-    assert (found.mirror, found.user, found.password) == ("http://mirror.example/repo", "me", 'a&"b')
-    assert found.proxies["https.proxyHost"] == "proxy.example" and found.proxies["http.nonProxyHosts"] == "localhost"
-    xml = ET.fromstring(maven.ivy_settings(found, tmp_path))
-    assert xml.find(".//ibiblio").get("root") == "http://mirror.example/repo/"
-    assert xml.find("credentials").attrib == {"host": "mirror.example", "username": "me", "passwd": 'a&"b'}
-
-
-def test_proxy_variables_become_java_properties():
-    variables = {"HTTPS_PROXY": "http://p.example:8080", "no_proxy": "localhost,.internal"}
-    found = maven.proxy_properties_of_environment(variables)
-    assert found == {"https.proxyHost": "p.example", "https.proxyPort": "8080", "http.nonProxyHosts": "localhost|*.internal"}
-    assert maven.proxy_properties_of_environment({}) == {}
-
-
 def test_coordinates_follow_the_installed_versions():
     assert jars.delta_coordinates("4.2.7", "4.4.0") == ("io.delta", "delta-spark_4.2_2.13", "4.4.0")
     assert jars.artifact_name(Path("delta-spark_4.2_2.13-4.4.0.jar")) == "delta-spark_4.2_2.13"
     assert jars.artifact_name(Path("slf4j-api-2.0.13.jar")) == "slf4j-api"
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-
-@pytest.mark.slow
-def test_jars_come_from_the_mirror_and_known_ones_are_dropped(tmp_path, monkeypatch):
-    spark_jars = Path(pyspark.__path__[0]) / "jars"
-    known = jars.artifact_name(next(spark_jars.glob("slf4j-api-*.jar")))
-    for group, name, needs in (("a", "wanted", [("b", known), ("b", "extra")]), ("b", known, []), ("b", "extra", [])):
-        publish(tmp_path / "repo", group, name, needs)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    for name in list(os.environ):
-        if name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path / "repo"))) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        (tmp_path / "home/.m2").mkdir(parents=True)
-        url = f"http://127.0.0.1:{server.server_port}"
-        mirror = f"<settings><mirrors><mirror><id>m</id><mirrorOf>*</mirrorOf><url>{url}</url></mirror></mirrors></settings>"
-        (tmp_path / "home/.m2/settings.xml").write_text(mirror)
-        (tmp_path / "scratch").mkdir()
-        jars._resolve(spark_jars, ("a", "wanted", "1.0"), tmp_path / "scratch")
-        server.shutdown()
-    found = tmp_path / "scratch/jars"
-    assert {p.name for p in found.iterdir()} == {"wanted-1.0.jar", f"{known}-1.0.jar", "extra-1.0.jar"}
-    jars.remove_known(found, spark_jars)
-    assert {p.name for p in found.iterdir()} == {"wanted-1.0.jar", "extra-1.0.jar"}
-
-
-def publish(root: Path, group: str, name: str, needs: list[tuple[str, str]]) -> None:
-    folder = root / group / name / "1.0"
-    folder.mkdir(parents=True)
-    entry = "<dependency><groupId>{}</groupId><artifactId>{}</artifactId><version>1.0</version></dependency>"
-    wants = "".join(entry.format(*need) for need in needs)
-    head = f"<modelVersion>4.0.0</modelVersion><groupId>{group}</groupId><artifactId>{name}</artifactId><version>1.0</version>"
-    (folder / f"{name}-1.0.pom").write_text(f"<project>{head}<dependencies>{wants}</dependencies></project>")
-    with zipfile.ZipFile(folder / f"{name}-1.0.jar", "w") as jar:
-        jar.writestr("x", "y")

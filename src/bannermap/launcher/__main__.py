@@ -9,8 +9,6 @@ from pathlib import Path
 from bannermap.launcher import checks, command, environment
 from bannermap.launcher.problem import Problem
 
-TEST = "test"
-
 
 def main(arguments: list[str]) -> int:
     """List the jobs, run the tests, or become spark-submit."""
@@ -26,16 +24,16 @@ def _run(home: Path, arguments: list[str]) -> int:
     wanted = command.parse(arguments)
     if wanted.job is None:
         print(command.listing(home))
-        return 0
-    if wanted.job == TEST:
-        checks.check_java()
-        python = environment.ensure(home, ("lint", "test"))
+        return 0 if not arguments or set(arguments) & {"-h", "--help"} else 2
+    if wanted.job == command.TEST:
+        python = environment.ensure(home, ("lint", "test"), checks.check_java())
         return checks.run_tests(home, python, wanted.job_options)
     command.check_job(home, wanted.job)
-    java = None if wanted.print_only else checks.check_java()
-    python = environment.python_path(home) if wanted.print_only else environment.ensure(home, ())
-    line, variables = command.spark_submit(home, python, wanted, java)
+    python = environment.python_path(home) if wanted.print_only else environment.ensure(home, (), checks.check_java())
+    line, variables = command.spark_submit(home, python, wanted)
     if wanted.print_only:
+        if not python.exists():
+            print("[bannermap] without the environment, which the first run makes, its jars are not named", file=sys.stderr)
         print(command.quoted(line))
         return 0
     sys.stdout.flush()

@@ -11,7 +11,7 @@ from pathlib import Path
 from bannermap.launcher.problem import Problem
 
 LEAST_JAVA = 17
-MEND = "install a JDK or JRE 17 or newer (Debian: apt-get install openjdk-17-jre-headless) or point JAVA_HOME at one"
+MEND = "install a JDK or JRE 17 or newer (Debian: apt-get install default-jre-headless) or point JAVA_HOME at one"
 
 
 def check_java() -> Path:
@@ -24,7 +24,10 @@ def check_java() -> Path:
     found = str(Path(home) / "bin/java") if home else shutil.which("java")
     if not found or not Path(found).exists():
         raise Problem(f"Spark needs Java {LEAST_JAVA} and {found or 'no java on PATH'} was not found: {MEND}.")
-    printed = subprocess.run([found, "-version"], capture_output=True, text=True)
+    try:
+        printed = subprocess.run([found, "-version"], capture_output=True, text=True)
+    except OSError as error:
+        raise Problem(f"Spark needs Java {LEAST_JAVA} and {found} does not run ({error.strerror}): {MEND}.") from None
     version = re.search(r'version "(?:1\.)?(\d+)', printed.stderr + printed.stdout)
     if not version or int(version[1]) < LEAST_JAVA:
         raise Problem(f"Spark needs Java {LEAST_JAVA} and {found} is {version[1] if version else 'of unknown version'}: {MEND}.")
@@ -45,7 +48,7 @@ def run_tests(home: Path, python: Path, options: list[str]) -> int:
     bin_folder = python.parent
     workers = str(max(2, min(4, (os.cpu_count() or 2) - 1)))  # each has a Spark of its own
     everything = [
-        [str(bin_folder / "ruff"), "check", "."],
+        [str(bin_folder / "ruff"), "check", "--no-cache", "."],  # its cache outlives a module's becoming first-party
         [str(bin_folder / "ruff"), "format", "--check", "."],
         [str(bin_folder / "mypy")],
         [str(bin_folder / "lint-imports")],

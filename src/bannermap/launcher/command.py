@@ -32,6 +32,7 @@ SPARK_OPTIONS = frozenset(
 )
 SPARK_FLAGS = frozenset({"--verbose", "--supervise"})
 DRIVER_MEMORY = "4g"
+TEST = "test"
 
 
 @dataclass
@@ -60,7 +61,9 @@ def parse(arguments: list[str]) -> Wanted:
     wanted, rest = Wanted(), list(arguments)
     while rest:
         word = rest.pop(0)
-        if word == "--print-command":
+        if wanted.job == TEST:
+            wanted.job_options.append(word)  # all are pytest's
+        elif word == "--print-command":
             wanted.print_only = True
         elif word in SPARK_OPTIONS:
             if not rest:
@@ -77,7 +80,7 @@ def parse(arguments: list[str]) -> Wanted:
 
 def listing(home: Path) -> str:
     """The jobs, a line each."""
-    lines = {**{p.stem: _first_line(p) for p in _job_files(home)}, "test": "Run style, types, import contracts and all tests."}
+    lines = {**{p.stem: _first_line(p) for p in _job_files(home)}, TEST: "Run style, types, import contracts and all tests."}
     width = max(map(len, lines))
     jobs = [f"  {name:<{width}}  {text}" for name, text in sorted(lines.items())]
     usage = "Usage: ./spark-submit.sh JOB [job options] [spark-submit options] [--print-command]"
@@ -88,19 +91,18 @@ def check_job(home: Path, job: str) -> None:
     """Refuse an unknown job and name the nearest."""
     names = [p.stem for p in _job_files(home)]
     if job not in names:
-        close = difflib.get_close_matches(job, [*names, "test"], n=1)
+        close = difflib.get_close_matches(job, [*names, TEST], n=1)
         hint = f"Did you mean '{close[0]}'?" if close else f"Known: {', '.join(names)}."
         raise Problem(f"There is no job '{job}'. {hint}")
 
 
-def spark_submit(home: Path, python: Path, wanted: Wanted, java: Path | None) -> tuple[list[str], dict[str, str]]:
+def spark_submit(home: Path, python: Path, wanted: Wanted) -> tuple[list[str], dict[str, str]]:
     """The command and the variables it needs.
 
     Args:
         home: the repository.
         python: of the environment.
         wanted: the parsed command line, with a job.
-        java: the Java to run on, where it is known.
     """
     options = _with_our_jars(home, wanted.spark_options)
     given = wanted.has_spark_option("--driver-memory", "spark.driver.memory")
@@ -110,8 +112,8 @@ def spark_submit(home: Path, python: Path, wanted: Wanted, java: Path | None) ->
     variables = {"PYSPARK_PYTHON": str(python), "PYSPARK_DRIVER_PYTHON": str(python)}
     variables["SPARK_CONF_DIR"] = os.environ.get("SPARK_CONF_DIR", str(home / "conf/spark"))
     variables["PATH"] = os.pathsep.join([str(python.parent), os.environ.get("PATH", "")])
-    if java and "JAVA_HOME" not in os.environ:
-        variables["JAVA_HOME"] = str(java.resolve().parent.parent)
+    for place in python.parent.parent.glob("lib/python*/site-packages/pyspark"):
+        variables["SPARK_HOME"] = str(place)  # another Spark's, left in the shell, has other jars
     return line, variables
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -25,12 +26,13 @@ def python_path(home: Path) -> Path:
     return home / ".venv/bin/python"
 
 
-def ensure(home: Path, extras: Sequence[str]) -> Path:
-    """Make the environment if it is absent, cut short, of other pins, or lacks an extra.
+def ensure(home: Path, extras: Sequence[str], java: Path) -> Path:
+    """Make the environment if it is absent, cut short, of other pins or another place, or lacks an extra.
 
     Args:
         home: the repository.
         extras: of pyproject.toml.
+        java: to fetch the jars.
 
     Returns:
         Its interpreter.
@@ -41,23 +43,23 @@ def ensure(home: Path, extras: Sequence[str]) -> Path:
     folder, wanted = home / ".venv", {"pins": pins_digest(home), "extras": sorted(extras)}
     with _alone(home):
         made = _stamp(folder)
-        if made.get("pins") != wanted["pins"]:
-            _make(home, folder)
+        if made.get("pins") != wanted["pins"] or not _is_wanted_python(python_path(home)):
+            _make(folder)
             made = {}
         if not set(extras) <= set(made.get("extras", [])) or not made:
             everything = sorted({*extras, *made.get("extras", [])})
             (folder / STAMP).unlink(missing_ok=True)
             _install(home, everything)
-            ensure_jars(home, python_path(home))
+            ensure_jars(home, python_path(home), java)
             # Last: an environment without a stamp was cut short and is made again.
             (folder / STAMP).write_text(json.dumps({**wanted, "extras": everything}))
     return python_path(home)
 
 
 def pins_digest(home: Path) -> str:
-    """A hash of what decides the environment: the pins, the declared dependencies and the Python version."""
+    """A hash of what decides the environment: the pins, the declared dependencies and the place, which its scripts hold."""
     declared = (home / "pyproject.toml").read_text().split("[tool.", 1)[0]
-    text = f"{sys.version_info[:2]}\n{declared}\n{(home / PINS).read_text()}"
+    text = f"{home.resolve()}\n{declared}\n{(home / PINS).read_text()}"
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -68,11 +70,19 @@ def _stamp(folder: Path) -> dict:
         return {}
 
 
-def _make(home: Path, folder: Path) -> None:
+def _is_wanted_python(python: Path) -> bool:
+    """Whether the environment's Python is there and, where one was named, has its version."""
+    if not python.exists():  # also a link to a Python that was removed
+        return False
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    return "BANNERMAP_PYTHON" not in os.environ or (python.parent / version).exists()
+
+
+def _make(folder: Path) -> None:
     _say(f"making the environment in {folder} (some minutes, once; again only when {PINS} changes)")
     shutil.rmtree(folder, ignore_errors=True)
     try:
-        venv.create(folder, with_pip=True)
+        venv.create(folder, with_pip=True, symlinks=True)
     except (subprocess.CalledProcessError, OSError) as error:
         raise Problem(f"{folder} could not be made: {error}. Debian keeps venv apart: apt-get install python3-venv.") from None
 

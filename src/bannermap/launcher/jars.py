@@ -1,4 +1,4 @@
-"""The Delta jars that the installed versions need, fetched once by the Ivy that Spark brings, into ``.venv/jars``."""
+"""The Delta jars that the installed versions need, resolved once by the Ivy that Spark brings, into ``.venv/jars``."""
 
 from __future__ import annotations
 
@@ -6,12 +6,19 @@ import re
 import shutil
 import subprocess
 import tempfile
+import zipfile
 from pathlib import Path
 
-from bannermap.launcher.maven import ivy_settings, proxy_properties_of_environment, read_settings
+from bannermap.launcher.maven import read_settings
 from bannermap.launcher.problem import Problem
+from bannermap.launcher.relay import Repository, serving
 
 SCALA = "2.13"
+IVY_SETTINGS = """<ivysettings>
+  <settings defaultResolver="relay"/>
+  <resolvers><ibiblio name="relay" m2compatible="true" root="{root}"/></resolvers>
+</ivysettings>
+"""
 
 
 def jar_folder(home: Path) -> Path:
@@ -19,12 +26,13 @@ def jar_folder(home: Path) -> Path:
     return home / ".venv/jars"
 
 
-def ensure_jars(home: Path, python: Path) -> None:
+def ensure_jars(home: Path, python: Path, java: Path) -> None:
     """Fetch the jars if they are not there.
 
     Args:
         home: the repository.
         python: of the environment, which knows the versions.
+        java: to run Ivy.
 
     Raises:
         Problem: they could not be fetched.
@@ -35,16 +43,17 @@ def ensure_jars(home: Path, python: Path) -> None:
     spark_jars, coordinates = installed_versions(python)
     print(f"[bannermap] fetching {':'.join(coordinates)}", flush=True)
     with tempfile.TemporaryDirectory() as scratch:
-        _resolve(spark_jars, coordinates, Path(scratch))
-        remove_known(Path(scratch) / "jars", spark_jars)
-        shutil.copytree(Path(scratch) / "jars", target.with_suffix(".new"), dirs_exist_ok=True)
+        found = resolve(java, spark_jars, coordinates, Path(scratch))
+        remove_known(found, spark_jars)
+        shutil.copytree(found, target.with_suffix(".new"), dirs_exist_ok=True)
     target.with_suffix(".new").rename(target)
 
 
 def installed_versions(python: Path) -> tuple[Path, tuple[str, str, str]]:
     """Spark's jar folder and the coordinates of the Delta jar that fits the installed pyspark and delta-spark."""
-    ask = "import importlib.metadata as m, pyspark; print(pyspark.__path__[0], m.version('pyspark'), m.version('delta-spark'))"
-    place, spark, delta = subprocess.run([str(python), "-c", ask], capture_output=True, text=True, check=True).stdout.split()
+    ask = "import importlib.metadata as m, pyspark; print(m.version('pyspark'), m.version('delta-spark'), pyspark.__path__[0])"
+    printed = subprocess.run([str(python), "-c", ask], capture_output=True, text=True, check=True).stdout
+    spark, delta, place = printed.strip().split(" ", 2)
     return Path(place) / "jars", delta_coordinates(spark, delta)
 
 
@@ -67,17 +76,39 @@ def artifact_name(jar: Path) -> str:
     return re.sub(r"-\d[\w.\-]*$", "", jar.stem)
 
 
-def _resolve(spark_jars: Path, coordinates: tuple[str, str, str], scratch: Path) -> None:
-    maven = read_settings(Path.home() / ".m2/settings.xml")
-    (scratch / "ivysettings.xml").write_text(ivy_settings(maven, Path.home() / ".m2/repository"))
-    properties = {**proxy_properties_of_environment(), **maven.proxies}
-    java = ["java", *(f"-D{name}={value}" for name, value in properties.items()), "-cp", f"{spark_jars}/*", "org.apache.ivy.Main"]
-    options = ["-settings", str(scratch / "ivysettings.xml"), "-cache", str(scratch / "cache"), "-confs", "default"]
-    retrieve = ["-types", "jar", "-retrieve", f"{scratch}/jars/[artifact]-[revision].[ext]"]
-    done = subprocess.run([*java, *options, "-dependency", *coordinates, *retrieve], capture_output=True, text=True)
+def central_address(spark_jars: Path) -> str:
+    """The central repository's address, as Ivy has it."""
+    with zipfile.ZipFile(next(spark_jars.glob("ivy-*.jar"))) as ivy:
+        constants = ivy.read("org/apache/ivy/plugins/resolver/IBiblioResolver.class")
+    return re.findall(rb"https://[\w./-]+/maven2/", constants)[0].decode()
+
+
+def resolve(java: Path, spark_jars: Path, coordinates: tuple[str, str, str], scratch: Path) -> Path:
+    """A folder with a jar and all that it needs.
+
+    Args:
+        java: to run Ivy.
+        spark_jars: Spark's jar folder, which has Ivy.
+        coordinates: organisation, name, version.
+        scratch: an empty folder.
+
+    Raises:
+        Problem: something could not be fetched; the text says why.
+    """
+    maven = Path.home() / ".m2"
+    settings = read_settings(maven / "settings.xml")
+    address = settings.mirror or central_address(spark_jars)
+    repository = Repository(address, settings, maven / "repository", scratch / "fetched")
+    with serving(repository) as root:
+        (scratch / "ivysettings.xml").write_text(IVY_SETTINGS.format(root=root))
+        options = ["-settings", str(scratch / "ivysettings.xml"), "-cache", str(scratch / "cache"), "-confs", "default"]
+        retrieve = ["-types", "jar", "-retrieve", f"{scratch}/jars/[artifact]-[revision].[ext]"]
+        line = [str(java), "-cp", f"{spark_jars}/*", "org.apache.ivy.Main", *options, "-dependency", *coordinates, *retrieve]
+        done = subprocess.run(line, capture_output=True, text=True)
     if done.returncode or not (scratch / "jars").is_dir():
-        tail = "\n".join((done.stdout + done.stderr).splitlines()[-12:])
+        lines = repository.trouble[-1:] or (done.stdout + done.stderr).splitlines()[-12:]
         raise Problem(
-            f"{':'.join(coordinates)} could not be fetched. Ivy's last lines:\n{tail}\n"
-            "Check the network, or the mirror and proxy of ~/.m2/settings.xml."
+            f"{':'.join(coordinates)} could not be fetched:\n" + "\n".join(lines) + "\n"
+            "Check the network, the proxy, or the mirror and its login in ~/.m2/settings.xml."
         )
+    return scratch / "jars"

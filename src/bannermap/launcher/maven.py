@@ -1,16 +1,18 @@
-"""Maven's ordinary settings, for the one thing that is fetched from a Maven repository: mirrors, credentials, proxies."""
+"""Maven's ordinary settings, for the one thing that is fetched from a Maven repository: mirror, credentials, proxies."""
 
 from __future__ import annotations
 
+import fnmatch
 import os
+import re
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
-from xml.sax.saxutils import quoteattr
+from urllib.parse import quote
+
+from bannermap.launcher.problem import Problem
 
 CENTRAL = ("*", "central", "external:*")
-MAVEN_PATTERN = "[organisation]/[module]/[revision]/[artifact]-[revision](-[classifier]).[ext]"
 
 
 @dataclass(frozen=True)
@@ -21,82 +23,54 @@ class MavenSettings:
         mirror: address that stands in for the central repository, or null.
         user: for the mirror, or null.
         password: for the mirror, or null.
-        proxies: Java system properties.
+        proxies: scheme of the fetched address -> proxy's address, with its credentials.
+        no_proxy: hosts that are reached without a proxy; ``*`` stands for any text.
     """
 
     mirror: str | None = None
     user: str | None = None
     password: str | None = None
     proxies: dict[str, str] = field(default_factory=dict)
+    no_proxy: tuple[str, ...] = ()
+
+    def bypasses_proxy(self, host: str) -> bool:
+        """Whether a host is reached without a proxy."""
+        return any(fnmatch.fnmatch(host.lower(), pattern.lower()) for pattern in self.no_proxy)
 
 
 def read_settings(path: Path) -> MavenSettings:
-    """Mirror and proxies of a settings file; nothing where there is none."""
+    """Mirror and proxies of a settings file; nothing where there is none.
+
+    Raises:
+        Problem: the file is not XML.
+    """
     if not path.is_file():
         return MavenSettings()
-    root = _without_namespaces(ET.parse(path).getroot())
-    mirror = next((m for m in root.iterfind("mirrors/mirror") if _covers_central(m.findtext("mirrorOf", ""))), None)
-    proxies: dict[str, str] = {}
-    for proxy in root.iterfind("proxies/proxy"):
-        if proxy.findtext("active", "true").strip() == "true":
-            proxies |= _proxy_properties(proxy)
+    try:
+        root = _without_namespaces(ET.parse(path).getroot())
+    except ET.ParseError as error:
+        raise Problem(f"{path} is not XML: {error}. Mend it or move it away; Maven refuses it too.") from None
+    proxies = [p for p in root.iterfind("proxies/proxy") if (_text(p, "active") or "true") == "true"]
+    addresses = {_text(p, "protocol") or "http": _proxy_address(p) for p in reversed(proxies)}
+    both = {scheme: addresses.get(scheme) or next(iter(addresses.values())) for scheme in ("http", "https") if addresses}
+    skipped = tuple(h for p in proxies for h in (_text(p, "nonProxyHosts") or "").replace(",", "|").split("|") if h)
+    mirror = next((m for m in root.iterfind("mirrors/mirror") if _covers_central(_text(m, "mirrorOf") or "")), None)
     if mirror is None:
-        return MavenSettings(proxies=proxies)
-    servers = {s.findtext("id", "").strip(): s for s in root.iterfind("servers/server")}
-    server = servers.get(mirror.findtext("id", "").strip())
-    user, password = (server.findtext(n) if server is not None else None for n in ("username", "password"))
-    return MavenSettings(mirror.findtext("url", "").strip().rstrip("/"), user, password, proxies)
+        return MavenSettings(proxies=both, no_proxy=skipped)
+    server = next((s for s in root.iterfind("servers/server") if _text(s, "id") == _text(mirror, "id")), None)
+    user, password = (_text(server, name) if server is not None else None for name in ("username", "password"))
+    return MavenSettings((_text(mirror, "url") or "").rstrip("/"), user, password, both, skipped)
 
 
-def proxy_properties_of_environment(environment: dict[str, str] | None = None) -> dict[str, str]:
-    """Java system properties for HTTP_PROXY, HTTPS_PROXY and NO_PROXY, which Java does not read by itself."""
-    variables = {k.lower(): v for k, v in (environment if environment is not None else dict(os.environ)).items()}
-    found: dict[str, str] = {}
-    for scheme in ("http", "https"):
-        parts = urlsplit(variables.get(f"{scheme}_proxy", ""))
-        if parts.hostname:
-            found[f"{scheme}.proxyHost"] = parts.hostname
-            found[f"{scheme}.proxyPort"] = str(parts.port or 80)
-    if found and variables.get("no_proxy"):
-        hosts = [h.strip() for h in variables["no_proxy"].split(",") if h.strip()]
-        found["http.nonProxyHosts"] = "|".join("*" + h if h.startswith(".") else h for h in hosts)
-    return found
+def _text(element: ET.Element, name: str) -> str | None:
+    """Text of a child with ``${env.NAME}`` filled in, as Maven does; null where it is empty."""
+    text = (element.findtext(name) or "").strip()
+    return re.sub(r"\$\{env\.(\w+)\}", lambda found: os.environ.get(found[1], found[0]), text) or None
 
 
-def ivy_settings(settings: MavenSettings, local: Path) -> str:
-    """Ivy's settings as XML: the local Maven repository first, then the mirror or the central repository.
-
-    Args:
-        settings: of Maven.
-        local: ``~/.m2/repository``.
-    """
-    address = f" root={quoteattr(settings.mirror + '/')}" if settings.mirror else ""
-    host = urlsplit(settings.mirror or "").hostname
-    given = {"host": host, "username": settings.user, "passwd": settings.password}
-    login = " ".join(f"{name}={quoteattr(value)}" for name, value in given.items() if value)
-    credentials = f"<credentials {login}/>" if settings.user and host else ""
-    return f"""<ivysettings>
-  <settings defaultResolver="chain"/>
-  {credentials}
-  <resolvers>
-    <chain name="chain" returnFirst="true">
-      <filesystem name="local" m2compatible="true">
-        <ivy pattern={quoteattr(f"{local}/{MAVEN_PATTERN}".replace("[ext]", "pom").replace("(-[classifier])", ""))}/>
-        <artifact pattern={quoteattr(f"{local}/{MAVEN_PATTERN}")}/>
-      </filesystem>
-      <ibiblio name="remote" m2compatible="true"{address}/>
-    </chain>
-  </resolvers>
-</ivysettings>
-"""
-
-
-def _proxy_properties(proxy: ET.Element) -> dict[str, str]:
-    names = {"host": "proxyHost", "port": "proxyPort", "username": "proxyUser", "password": "proxyPassword"}
-    values = {p: (proxy.findtext(n) or "").strip() for n, p in names.items()}
-    found = {f"{scheme}.{p}": v for scheme in ("http", "https") for p, v in values.items() if v}
-    skipped = (proxy.findtext("nonProxyHosts") or "").strip()
-    return found | ({"http.nonProxyHosts": skipped} if skipped else {})
+def _proxy_address(proxy: ET.Element) -> str:
+    user, password = (quote(_text(proxy, name) or "", safe="") for name in ("username", "password"))
+    return f"http://{f'{user}:{password}@' if user else ''}{_text(proxy, 'host')}:{_text(proxy, 'port') or 8080}"
 
 
 def _covers_central(mirror_of: str) -> bool:
