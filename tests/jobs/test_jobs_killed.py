@@ -27,6 +27,7 @@ KILLED_AT = {
     "build_user_features": "publish features",
     "build_report": "write the page",
 }
+ERRORS = "stderr.txt"
 SPARK = {
     "spark.master": "local[2]",
     "spark.ui.enabled": "false",
@@ -53,8 +54,9 @@ def overlay(world: Path, home: Path) -> Path:
 def start(job: str, config: Path) -> subprocess.Popen:
     line = [sys.executable, str(ROOT / "jobs" / f"{job}.py"), "--config", str(config), "--date", str(FIRST_DAY)]
     environment = {**os.environ, "BANNERMAP_HOME": str(ROOT)}
-    options = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True, "cwd": config.parent}
-    return subprocess.Popen(line, env=environment, start_new_session=True, **options)
+    options = {"stdout": subprocess.PIPE, "text": True, "cwd": config.parent}
+    with (config.parent / ERRORS).open("w") as errors:
+        return subprocess.Popen(line, env=environment, start_new_session=True, stderr=errors, **options)
 
 
 def kill_in_phase(job: str, config: Path, delay_s: float) -> None:
@@ -69,7 +71,7 @@ def kill_in_phase(job: str, config: Path, delay_s: float) -> None:
 def complete(job: str, config: Path) -> None:
     process = start(job, config)
     printed = process.communicate()[0]
-    assert process.returncode == 0, printed
+    assert process.returncode == 0, printed + (config.parent / ERRORS).read_text()[-8000:]
 
 
 def checksums(spark, home: Path) -> dict[str, str]:

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from bannermap.platform.tables import clustering, embedding, features, logs, registry, runs
 from bannermap.platform.tables.clustering import (
+    CLUSTER_LINEAGE,
     CLUSTER_MEMBERS,
     CLUSTERINGS,
     CLUSTERS,
+    DUPLICATE_SETS,
     FILE_CLUSTERS,
     FILE_MEMBERS,
     FILE_REJECTS,
+    NEAR_DUPLICATES,
     NEIGHBOURS,
+    THEMES,
 )
 from bannermap.platform.tables.declaration import Table
 from bannermap.platform.tables.embedding import (
@@ -87,7 +91,9 @@ __all__ = [
     "BANNER_LOG",
     "CLUSTERINGS",
     "CLUSTERS",
+    "CLUSTER_LINEAGE",
     "CLUSTER_MEMBERS",
+    "DUPLICATE_SETS",
     "EMBEDDINGS",
     "EVENT_LOG",
     "EVENT_LOG_DAYS",
@@ -102,10 +108,12 @@ __all__ = [
     "FILE_USER_FEATURES",
     "IMAGE_BYTES",
     "IMAGE_FETCHES",
+    "NEAR_DUPLICATES",
     "NEIGHBOURS",
     "REGISTRY_DAYS",
     "REJECTS",
     "RUNS",
+    "THEMES",
     "UNCLUSTERED",
     "USER_BANNER_DAYS",
     "USER_CLUSTER_COUNTS",

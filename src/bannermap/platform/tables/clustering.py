@@ -21,9 +21,11 @@ CLUSTERINGS = Table(
     name="clusterings",
     about="One row per clustering: a day's pictures, an encoder and settings. New input makes a new row, never another content.",
     columns={
-        "clustering_id": "string: day and a hash of input, encoder_id and settings",
+        "clustering_id": "string: day and a hash of input, encoder_id, settings and the previous clustering",
         "dt": "date: as-of day; nothing later was read",
         "sequence": "int: 1 for the day's first clustering, 2 for the next; features take the newest",
+        "previous_clustering_id": "string: the one whose ids it inherits; null for the first",
+        "state": "string: current; stale where an earlier day was clustered anew since; superseded where its own day was",
         "encoder_id": "string: see embeddings",
         "settings": "string: JSON of the clustering settings",
         "nodes": "bigint: distinct pictures",
@@ -44,6 +46,8 @@ CLUSTER_MEMBERS = Table(
         "path": "array<string>: ids of the groups that held it, coarsest first, its own cluster last",
         "similarity_to_medoid": "float: cosine, -1 to 1; null for an outlier",
         "is_outlier": "boolean: in no cluster",
+        "themes": "map<int, string>: number of themes -> theme_id; an outlier's is the nearest",
+        "duplicate_set_id": "string: see duplicate_sets; null where nothing is nearly the same",
     },
     key=("clustering_id", "banner_id"),
     partition_by=("clustering_id",),
@@ -53,7 +57,8 @@ CLUSTERS = Table(
     about="One row per cluster.",
     columns={
         "clustering_id": "string: see clusterings",
-        "cluster_id": "string: a hash of its members",
+        "cluster_id": "string: a hash of the clustering it was born in and its members; kept while it lives",
+        "born_dt": "date: day of the clustering it was born in",
         "size": "bigint: banners",
         "nodes": "bigint: distinct pictures",
         "medoid": "string: pixel_hash of the picture nearest to all others",
@@ -61,8 +66,70 @@ CLUSTERS = Table(
         "threshold": "double: cosine of the cut that made it",
         "depth": "int: step of the cut that made it, 0 for the start",
         "parent": "string: id of the group that was cut; null at the start",
+        "themes": "map<int, string>: number of themes -> theme_id, see themes",
     },
     key=("clustering_id", "cluster_id"),
+    partition_by=("clustering_id",),
+)
+CLUSTER_LINEAGE = Table(
+    name="cluster_lineage",
+    about="What happened to each cluster since the previous clustering; banners that changed their cluster are all in here.",
+    columns={
+        "clustering_id": "string: see clusterings",
+        "cluster_id": "string: a cluster of this clustering; of a retired one, its last id",
+        "event": "string: created, kept, merged_from (banners came from another), split_from (it is a part of another), retired",
+        "other_cluster_id": "string: merged_from and split_from: the cluster of the previous clustering; else null",
+        "banners": "bigint: created: its size; kept: that stayed; merged_from, split_from: that came; retired: that it had",
+        "fell_out": "bigint: kept and retired: banners of the previous clustering that are in no cluster now; else null",
+    },
+    key=("clustering_id", "cluster_id", "event", "other_cluster_id"),
+    partition_by=("clustering_id",),
+)
+THEMES = Table(
+    name="themes",
+    about="Fixed numbers of themes: k-means over centroids of clusters, weighted by size; every cluster and outlier has one.",
+    columns={
+        "clustering_id": "string: see clusterings",
+        "k": "int: number of themes asked for",
+        "slot": "int: 1 to k; a theme keeps its slot while it lives",
+        "theme_id": "string: a hash of the clustering it was born in, k and its members; kept while it lives",
+        "born_dt": "date: day of the clustering it was born in",
+        "clusters": "bigint: clusters in it",
+        "banners": "bigint: banners in it, outliers too",
+        "centroid": "array<float>: unit length",
+    },
+    key=("clustering_id", "k", "slot"),
+    partition_by=("clustering_id",),
+)
+NEAR_DUPLICATES = Table(
+    name="near_duplicates",
+    about="Pairs of nearly equal pictures of one cluster: edges of the neighbour graph from clustering.min_duplicate_cosine on.",
+    columns={
+        "clustering_id": "string: see clusterings",
+        "cluster_id": "string: see clusters",
+        "set_id": "string: see duplicate_sets",
+        "pixel_hash_a": "string: the smaller of the two",
+        "pixel_hash_b": "string: the greater",
+        "cosine": "float: -1 to 1",
+    },
+    key=("clustering_id", "pixel_hash_a", "pixel_hash_b"),
+    partition_by=("clustering_id",),
+)
+DUPLICATE_SETS = Table(
+    name="duplicate_sets",
+    about="Banners that are joined by near duplicates, or show the same pixels, and the one to keep; members: cluster_members.",
+    columns={
+        "clustering_id": "string: see clusterings",
+        "set_id": "string: smallest pixel_hash of the set",
+        "cluster_id": "string: see clusters",
+        "pictures": "bigint: distinct pictures",
+        "banners": "bigint: banners",
+        "keeper_banner_id": "string: the suggestion: most pixels, then most bytes per pixel, then first seen, then smallest id",
+        "keeper_pixel_hash": "string: its picture",
+        "reason": "string: largest, best_quality, oldest or first_id: the first of these that decided",
+        "detail": "string: the figures behind the reason",
+    },
+    key=("clustering_id", "set_id"),
     partition_by=("clustering_id",),
 )
 
