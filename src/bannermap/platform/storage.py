@@ -153,6 +153,7 @@ class Warehouse:
 
         if self.exists(table):
             return DeltaTable.forPath(self.spark, self.path(table))
+        _clear_unborn(self.spark, self.path(table))
         builder = DeltaTable.createIfNotExists(self.spark).location(self.path(table)).addColumns(table.schema)
         return builder.partitionedBy(*table.partition_by).property(TABLE_PROPERTY, table.name).execute()
 
@@ -201,6 +202,16 @@ def replace_folder(spark: SparkSession, frame: DataFrame, path: str, staging: st
     source, _ = _hadoop(spark, staging)
     if not file_system.rename(source, target):
         raise InputError(f"{staging} could not be renamed to {path}. Is it writable, and does no other run write it?")
+
+
+def _clear_unborn(spark: SparkSession, path: str) -> None:
+    """Remove what a run left that was killed between making a table's folder and its first commit; Delta refuses to create
+    a table where anything lies. Only a log folder without a commit is removed; with anything else beside it, Delta says so."""
+    folder, file_system = _hadoop(spark, path)
+    names = {f.getPath().getName() for f in file_system.listStatus(folder)} if file_system.exists(folder) else set()
+    log, _ = _hadoop(spark, f"{path}/_delta_log")
+    if names == {"_delta_log"} and not any(f.getPath().getName().endswith(".json") for f in file_system.listStatus(log)):
+        file_system.delete(folder, True)
 
 
 def _hadoop(spark: SparkSession, path: str) -> tuple[Any, Any]:
