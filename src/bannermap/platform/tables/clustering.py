@@ -92,7 +92,7 @@ THEMES = Table(
         "clustering_id": "string: see clusterings",
         "k": "int: number of themes asked for",
         "slot": "int: 1 to k; a theme keeps its slot while it lives",
-        "theme_id": "string: a hash of the clustering it was born in, k and its members; kept while it lives",
+        "theme_id": "string: a hash of the clustering it was born in, k and its number there; kept while it lives",
         "born_dt": "date: day of the clustering it was born in",
         "clusters": "bigint: clusters in it",
         "banners": "bigint: banners in it, outliers too",

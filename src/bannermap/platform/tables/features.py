@@ -105,7 +105,7 @@ def user_features_wide(clusters: int, events: Sequence[str]) -> Table:
         columns={
             **_PUBLISHED,
             "user_id": "string: who",
-            **dict.fromkeys(names, "int: count in the window; 0 where the user or the day has no such cluster"),
+            **dict.fromkeys(names, "int: count in the window; 0 where the user or the day has no such theme"),
             "available_at": "timestamp: see feature_publications",
         },
         key=("dt", "clustering_id", "revision", "user_id"),
@@ -137,13 +137,13 @@ USER_FEATURES_WIDE = user_features_wide(5, EVENT_TYPES)
 USER_FEATURE_LISTS = user_feature_lists(5)
 WIDE_SLOTS = Table(
     name="wide_slots",
-    about="Which cluster each slot of the wide and list exports holds; slots without a row are 0 throughout.",
+    about="Which theme each slot of the wide and list exports holds; slots without a row are 0 throughout.",
     columns={
         "clustering_id": "string: see clusterings",
         "slots": "int: number of slots of the export",
-        "slot": "int: 1 is the cluster with most banners; ties by cluster_id",
-        "cluster_id": "string: see clusters",
-        "banners": "bigint: banners of the cluster",
+        "slot": "int: see themes",
+        "theme_id": "string: see themes",
+        "banners": "bigint: banners of the theme",
     },
     key=("clustering_id", "slots", "slot"),
     partition_by=("clustering_id", "slots"),
