@@ -14,7 +14,7 @@ from bannermap.clustering import transforms as t
 from bannermap.clustering.engine import Clustered, cluster_nodes
 from bannermap.clustering.frames import CLUSTERING_STATES
 from bannermap.clustering.identity import Made, previous_clustering, states
-from bannermap.clustering.keepers import banner_qualities, duplicate_set_rows, near_duplicate_rows
+from bannermap.clustering.keepers import duplicate_set_rows, near_duplicate_rows
 from bannermap.clustering.lineage import Succession, known_clusterings, lineage_frame, succeed, theme_frame, theme_starts
 from bannermap.platform.cli import FileMode, Stage
 from bannermap.platform.config import settings_json
@@ -66,7 +66,7 @@ def run(context: JobContext) -> None:
         succession = succeed(context, members, clustered.themes, previous, name)
     with context.phase("write clusters"):
         made = Made(name, day, _sequence(known, name, day), encoder_id, before)
-        _write_clusters(context, Result(pictures, nodes, outcomes, members, clustered, succession, made))
+        _write_clusters(context, Result(nodes, outcomes, members, clustered, succession, made))
         _write_clustering(context, made, known)
     warehouse.spark.catalog.clearCache()
 
@@ -75,7 +75,6 @@ def run(context: JobContext) -> None:
 class Result:
     """All that is written of a clustering: the frames of the steps, and the names that live on."""
 
-    pictures: DataFrame
     nodes: DataFrame
     outcomes: DataFrame
     members: DataFrame
@@ -131,18 +130,15 @@ def _write_clusters(context: JobContext, result: Result) -> None:
     members = t.member_rows(result.members, names, ids, name).persist()
     clusters = t.theme_cluster_counts(result.outcomes, [f.k for f in fits])
     pairs = near_duplicate_rows(result.clustered.duplicate_pairs, result.nodes, result.outcomes, names, name)
-    fetches, days = context.warehouse.read(IMAGE_FETCHES), context.warehouse.read(BANNER_DAYS)
-    qualities = banner_qualities(members, result.pictures, fetches, days, context.dt)
-    written = {
-        CLUSTER_MEMBERS.name: (CLUSTER_MEMBERS, members),
-        CLUSTERS.name: (CLUSTERS, t.cluster_rows(result.outcomes, names, ids, name)),
-        CLUSTER_LINEAGE.name: (CLUSTER_LINEAGE, lineage_frame(context, result.succession.lineage)),
-        THEMES.name: (THEMES, theme_frame(context, name, result.succession, fits, clusters)),
-        NEAR_DUPLICATES.name: (NEAR_DUPLICATES, pairs),
-        DUPLICATE_SETS.name: (DUPLICATE_SETS, duplicate_set_rows(qualities, name)),
-    }
-    for table, rows in written.values():
-        context.warehouse.overwrite_partition(table, rows, clustering_id=name)
+    written = [
+        (CLUSTER_MEMBERS, members),
+        (CLUSTERS, t.cluster_rows(result.outcomes, names, ids, name)),
+        (CLUSTER_LINEAGE, lineage_frame(context, result.succession.lineage)),
+        (THEMES, theme_frame(context, name, result.succession, fits, clusters)),
+        (NEAR_DUPLICATES, pairs),
+        (DUPLICATE_SETS, duplicate_set_rows(result.members, names, name)),
+    ]
+    context.warehouse.overwrite_partition_of_each(written, clustering_id=name)
     counts = members.agg(
         F.count("*"), F.countDistinct("cluster_id"), F.sum(F.col("is_outlier").cast("long")), F.count("duplicate_set_id")
     ).collect()[0]

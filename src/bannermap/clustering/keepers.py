@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
@@ -36,53 +35,36 @@ def near_duplicate_rows(
     return NEAR_DUPLICATES.select(named.withColumn("clustering_id", F.lit(clustering_id)))
 
 
-def banner_qualities(
-    members: DataFrame, pictures: DataFrame, image_fetches: DataFrame, banner_days: DataFrame, day: datetime.date
-) -> DataFrame:
-    """What the choice looks at, per banner of a duplicate set: size, bytes per pixel, first day.
-
-    Args:
-        members: `CLUSTER_MEMBERS` rows of the clustering.
-        pictures: banner_id, content_hash as of the day.
-        image_fetches: the table.
-        banner_days: the table.
-        day: as-of day; nothing later is read.
-    """
-    files = image_fetches.where((F.col("status") == "ok") & (F.col("fetched_dt") <= F.lit(day))).groupBy("content_hash")
-    facts = files.agg(F.max(F.struct("width", "height", "frames", "bytes")).alias("f")).select("content_hash", "f.*")
-    first = banner_days.where(F.col("dt") <= F.lit(day)).groupBy("banner_id").agg(F.min("dt").alias("first_seen_dt"))
-    inside = members.where("duplicate_set_id IS NOT NULL").select("banner_id", "pixel_hash", "cluster_id", "duplicate_set_id")
-    joined = inside.join(pictures.select("banner_id", "content_hash"), "banner_id").join(facts, "content_hash")
-    density = F.col("bytes") / (F.col("width") * F.col("height") * F.greatest(F.col("frames"), F.lit(1)))
-    return joined.join(first, "banner_id").withColumn("bytes_per_pixel", density)
-
-
-def duplicate_set_rows(qualities: DataFrame, clustering_id: str) -> DataFrame:
+def duplicate_set_rows(members: DataFrame, names: DataFrame, clustering_id: str) -> DataFrame:
     """`DUPLICATE_SETS`: the keeper is the first by most pixels, most bytes per pixel, earliest first day, smallest id.
 
-    Two aggregations, keeper and runner-up, instead of sorting each set: a set may hold most banners of all. Bytes per pixel
-    stand for quality: of two equal pictures the larger file was compressed less.
+    Bytes per pixel stand for quality: of two equal pictures the larger file was compressed less. Of each set the aggregation
+    holds the first two only, for a set may hold most banners of all.
 
     Args:
-        qualities: see `banner_qualities`.
+        members: banners with duplicate_set_id, cluster_id (provisional) and the facts of `transforms.banner_pictures`.
+        names: `CLUSTER_NAMES`.
         clustering_id: the clustering.
     """
+    area = F.col("width").cast("bigint") * F.col("height")
     rank = F.struct(
-        (-F.col("width").cast("bigint") * F.col("height")).alias("pixels"),
-        (-F.col("bytes_per_pixel")).alias("density"),
+        (-area).alias("pixels"),
+        (-F.col("bytes") / (area * F.greatest("frames", F.lit(1)))).alias("density"),
         F.col("first_seen_dt").alias("oldest"),
         F.col("banner_id").alias("banner_id"),
         F.col("width").alias("width"),
         F.col("height").alias("height"),
         F.col("pixel_hash").alias("pixel_hash"),
     )
-    ranked = qualities.withColumn("rank", rank)
-    sets = ranked.groupBy(F.col("duplicate_set_id").alias("set_id"), "cluster_id").agg(
-        F.min("rank").alias("keeper"), F.count("*").alias("banners"), F.countDistinct("pixel_hash").alias("pictures")
+    inside = members.where("duplicate_set_id IS NOT NULL").withColumn("rank", rank)
+    sets = inside.groupBy(F.col("duplicate_set_id").alias("set_id"), F.col("cluster_id").alias("provisional_id")).agg(
+        F.array_sort(F.min_by("rank", "rank", 2)).alias("first_two"),
+        F.count("*").alias("banners"),
+        F.countDistinct("pixel_hash").alias("pictures"),
     )
-    others = ranked.join(sets.select(F.col("keeper.banner_id").alias("banner_id")), "banner_id", "left_anti")
-    second = others.groupBy(F.col("duplicate_set_id").alias("set_id")).agg(F.min("rank").alias("second"))
-    return DUPLICATE_SETS.select(_explained(sets.join(second, "set_id")).withColumn("clustering_id", F.lit(clustering_id)))
+    pair = sets.withColumns({"keeper": F.col("first_two")[0], "second": F.col("first_two")[1]})
+    named = _explained(pair).join(F.broadcast(names), "provisional_id")
+    return DUPLICATE_SETS.select(named.withColumn("clustering_id", F.lit(clustering_id)))
 
 
 def _explained(sets: DataFrame) -> DataFrame:

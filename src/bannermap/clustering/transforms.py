@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from bannermap.platform.settings import ClusteringSettings
 
+PICTURE_FACTS = ("pixel_hash", "content_hash", "width", "height", "frames", "bytes")
 ThemeIds = Mapping[int, Sequence[str]]
 
 LAYOUT_SETTINGS = ("block_rows", "partitions", "encoder_id")
@@ -28,13 +29,16 @@ def banner_pictures(banner_days: DataFrame, image_fetches: DataFrame, day: datet
     """The picture of each banner as of a day: of the newest address that gave one by then, the greatest address on a tie.
 
     Returns:
-        banner_id, pixel_hash, content_hash; banners without a picture are absent.
+        banner_id, first_seen_dt and `PICTURE_FACTS`; banners without a picture are absent.
     """
-    seen = banner_days.where(F.col("dt") <= F.lit(day)).groupBy("banner_id", "image_url").agg(F.max("dt").alias("dt"))
+    days = (F.max("dt").alias("dt"), F.min("dt").alias("first_dt"))
+    seen = banner_days.where(F.col("dt") <= F.lit(day)).groupBy("banner_id", "image_url").agg(*days)
     fetched = image_fetches.where((F.col("status") == "ok") & (F.col("fetched_dt") <= F.lit(day)))
-    picture = F.max(F.struct("dt", "image_url", "pixel_hash", "content_hash")).alias("p")
-    chosen = seen.join(fetched, ["banner_id", "image_url"]).groupBy("banner_id").agg(picture)
-    return chosen.select("banner_id", "p.pixel_hash", "p.content_hash")
+    facts = fetched.select("banner_id", "image_url", F.struct(*PICTURE_FACTS).alias("facts"))
+    newest = F.max(F.when(F.col("facts").isNotNull(), F.struct("dt", "image_url", "facts"))).alias("p")
+    chosen = seen.join(facts, ["banner_id", "image_url"], "left").groupBy("banner_id")
+    pictures = chosen.agg(newest, F.min("first_dt").alias("first_seen_dt")).where("p IS NOT NULL")
+    return pictures.select("banner_id", "first_seen_dt", "p.facts.*")
 
 
 def pictures_with_vectors(pictures: DataFrame, vectors: DataFrame) -> DataFrame:

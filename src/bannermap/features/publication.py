@@ -21,7 +21,6 @@ from bannermap.platform.tables import (
     USER_CLUSTER_COUNTS,
     USER_FEATURES,
     WIDE_SLOTS,
-    Table,
     user_feature_lists,
     user_features_wide,
 )
@@ -135,14 +134,15 @@ def _write(context: JobContext, revision: Revision, reach: DataFrame, assignment
     wide = context.settings.features
     slots = _write_slots(context, revision.clustering_id, wide.wide_themes)
     by_theme = _theme_rows(context, revision, reach).persist()
-
-    def put(table: Table, rows: DataFrame) -> None:
-        context.warehouse.overwrite_partition(table, rows.withColumns(stamp), **revision.partition)
-
-    put(USER_CLUSTER_COUNTS, t.long_rows(features))
-    put(USER_FEATURES, features)
-    put(user_features_wide(wide.wide_themes, wide.wide_events), t.wide_rows(by_theme, slots, wide.wide_events))
-    put(user_feature_lists(wide.wide_themes), t.list_rows(by_theme, slots))
+    frames = [
+        (USER_CLUSTER_COUNTS, t.long_rows(features)),
+        (USER_FEATURES, features),
+        (user_features_wide(wide.wide_themes, wide.wide_events), t.wide_rows(by_theme, slots, wide.wide_events)),
+        (user_feature_lists(wide.wide_themes), t.list_rows(by_theme, slots)),
+    ]
+    context.warehouse.overwrite_partition_of_each(
+        [(table, rows.withColumns(stamp)) for table, rows in frames], **revision.partition
+    )
     row = (revision.as_of, revision.clustering_id, revision.number, revision.digest, revision.available_at, users)
     context.warehouse.merge(FEATURE_PUBLICATIONS, context.warehouse.spark.createDataFrame([row], FEATURE_PUBLICATIONS.schema))
     features.unpersist()

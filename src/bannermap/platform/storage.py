@@ -6,6 +6,7 @@ import datetime as dt
 import functools
 import operator
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from bannermap.platform.tables import Table
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
+WRITERS = 4
 TABLE_PROPERTY = "bannermap.table"
 
 
@@ -89,6 +91,21 @@ class Warehouse:
             self._replace_parquet_partition(table, declared, partition)
         else:
             self._replace_delta_partition(table, declared, partition)
+
+    def overwrite_partition_of_each(self, frames: Sequence[tuple[Table, DataFrame]], **partition: Any) -> None:
+        """`overwrite_partition` for several tables at once: small commits are mostly waiting. All end before an error is raised.
+
+        Args:
+            frames: different tables with their rows.
+            partition: column name -> value, the same for all.
+        """
+        from pyspark import inheritable_thread_target
+
+        write = inheritable_thread_target(lambda item: self.overwrite_partition(*item, **partition))
+        with ThreadPoolExecutor(WRITERS) as pool:
+            done = [pool.submit(write, item) for item in frames]
+        for one in done:
+            one.result()
 
     def overwrite_partitions(self, table: Table, frame: DataFrame, column: str, values: Sequence[Any]) -> None:
         """Replace several partitions of a Delta table in one commit; those that the frame has no rows for end up empty.
