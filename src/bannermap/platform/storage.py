@@ -101,7 +101,7 @@ class Warehouse:
         """
         from pyspark import inheritable_thread_target
 
-        write = inheritable_thread_target(lambda item: self.overwrite_partition(*item, **partition))
+        write = inheritable_thread_target(self.spark)(lambda item: self.overwrite_partition(*item, **partition))
         with ThreadPoolExecutor(WRITERS) as pool:
             done = [pool.submit(write, item) for item in frames]
         for one in done:

@@ -149,7 +149,7 @@ FILE_MEMBERS = Table(
 FILE_CLUSTERS = Table(
     name="file_clusters",
     about="cluster_banners on plain files: one row per cluster; the folder is `clusters`.",
-    columns={c: m for c, m in CLUSTERS.columns.items() if c != "clustering_id"},
+    columns={c: m for c, m in CLUSTERS.columns.items() if c not in ("clustering_id", "born_dt", "themes")},
     key=("cluster_id",),
     format="parquet",
 )
