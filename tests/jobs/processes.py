@@ -1,0 +1,58 @@
+"""Jobs as processes of their own, as the launcher starts them, and what their warehouses hold."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from bannermap.platform.storage import Warehouse
+from bannermap.platform.tables import ALL_TABLES, RUNS
+
+ROOT = Path(__file__).resolve().parents[2]
+ERRORS = "stderr.txt"
+SPARK = {
+    "spark.master": "local[2]",
+    "spark.ui.enabled": "false",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.driver.memory": "1g",
+}
+
+
+def overlay(world: Path, home: Path, spark: dict[str, str] | None = None) -> Path:
+    """A configuration for a warehouse and a report below ``home``, on the logs and images of a sample world."""
+    logs = {"banner_log": f"{world}/banner_log", "event_log": f"{world}/event_log", "images": f"{world}/images"}
+    paths = {**logs, "warehouse": f"{home}/warehouse", "report": f"{home}/report"}
+    home.mkdir(exist_ok=True)
+    (home / "overlay.yaml").write_text(yaml.safe_dump({"paths": paths, "spark": {"extra": {**SPARK, **(spark or {})}}}))
+    return home / "overlay.yaml"
+
+
+def start(
+    job: str, config: Path, day: datetime.date, python: str = sys.executable, jobs: Path = ROOT / "jobs", home: Path = ROOT
+) -> subprocess.Popen:
+    """The job in a process group of its own; its error stream goes to a file beside the configuration."""
+    line = [python, str(jobs / f"{job}.py"), "--config", str(config), "--date", str(day)]
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYSPARK_PYTHON")}
+    options = {"stdout": subprocess.PIPE, "text": True, "cwd": config.parent, "start_new_session": True}
+    with (config.parent / ERRORS).open("w") as errors:
+        return subprocess.Popen(line, env={**environment, "BANNERMAP_HOME": str(home)}, stderr=errors, **options)
+
+
+def complete(process: subprocess.Popen, config: Path) -> None:
+    """Wait for a job, which must succeed."""
+    printed = process.communicate()[0]
+    assert process.returncode == 0, printed + (config.parent / ERRORS).read_text()[-8000:]
+
+
+def checksums(spark, home: Path) -> dict[str, str]:
+    """Table name -> hash of its rows in any order; the manifest, which tells of times, is left out."""
+    warehouse = Warehouse(spark, str(home / "warehouse"))
+    stored = [t for t in ALL_TABLES if t is not RUNS and warehouse.exists(t)]
+    rows = {t.name: sorted(map(str, warehouse.read(t).collect())) for t in stored}
+    return {name: hashlib.sha256("\n".join(r).encode()).hexdigest() for name, r in rows.items()}
