@@ -132,9 +132,7 @@ def pick_banners(taste: np.ndarray, theme: np.ndarray, popularity: np.ndarray, r
     return by_theme[np.minimum(place, len(theme) - 1)]
 
 
-def _requests(
-    theme: np.ndarray, popularity: np.ndarray, users: Users, size: WorldSize, rng: np.random.Generator
-) -> pd.DataFrame:
+def _requests(theme: np.ndarray, popularity: np.ndarray, users: Users, size: WorldSize, rng: np.random.Generator) -> pd.DataFrame:
     """Each request asks for several banners; a user meets the themes that he likes more often."""
     user = np.repeat(np.arange(len(users.names)), rng.poisson(size.requests_per_user_day, len(users.names)))
     request = np.repeat(np.arange(len(user)), BANNERS_PER_REQUEST)

@@ -157,9 +157,7 @@ def _life(campaign: Campaign, creative: Creative, size: WorldSize, seed: int) ->
     return result
 
 
-def _schedule(
-    campaign: Campaign, event_day: int | None, size: WorldSize, rng: np.random.Generator
-) -> list[tuple[int, int, str]]:
+def _schedule(campaign: Campaign, event_day: int | None, size: WorldSize, rng: np.random.Generator) -> list[tuple[int, int, str]]:
     """First day, days and kind of each banner of a creative: launches begin with the original, others arrive at any time."""
     start, end = campaign.start_day, campaign.end_day
     launches = [(start, size.launch_renditions)] + ([(event_day, EVENT_LAUNCH_RENDITIONS)] if event_day is not None else [])

@@ -67,7 +67,7 @@ class WorldSize:
 SIZES = {
     "tiny": WorldSize(7, 1.0, 4.5, 1.0, 60, 6.0),
     "small": WorldSize(50, 5.0, 4.5, 1.0, 500, 8.0),
-    "large": WorldSize(230, 24.0, 4.5, 1.0, 3_000, 5.0),
+    "large": WorldSize(268, 28.0, 4.5, 1.0, 3_000, 5.0),
 }
 CREATIVES_PER_CAMPAIGN = 3
 BANNERS_PER_REQUEST = 3

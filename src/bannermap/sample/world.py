@@ -56,6 +56,17 @@ class Drawn:
     campaign_events: dict[str, int]
     seconds: float
 
+    def __str__(self) -> str:
+        """Lines for the person at the terminal."""
+        lines = (
+            ("images", f"{self.images:,}"),
+            ("banners", f"{self.banners:,} ids"),
+            ("log rows", f"{self.banner_rows:,} of banners, {self.event_rows:,} of events"),
+            ("campaigns", ", ".join(f"{count:,} {kind}" for kind, count in self.campaign_events.items())),
+            ("seconds", f"{self.seconds:.0f}"),
+        )
+        return "\n".join(f"  {name:<11} {text}" for name, text in lines)
+
 
 def write_world(settings: SampleSettings, processes: int | None = None) -> Drawn | None:
     """Draw a world into ``settings.out``; one that is there already and is the same is left alone.
@@ -148,7 +159,7 @@ def _write_truth(
     known, events = banner_truth(banners, campaigns, settings.days), campaign_truth(campaigns, settings.days)
     known.to_parquet(folder / BANNERS_FILE, index=False)
     events.to_parquet(folder / CAMPAIGNS_FILE, index=False)
-    return len(known), events["kind"].value_counts().sort_index().to_dict()
+    return len(known), dict(sorted(Counter(events["kind"]).items()))
 
 
 def _write_day(table: Table, frame: pd.DataFrame, root: Path, day: datetime.date) -> int:
