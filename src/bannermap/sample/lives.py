@@ -143,16 +143,15 @@ def _sibling(first: Creative, second: Creative, rng: np.random.Generator) -> Cre
 
 
 def _life(campaign: Campaign, creative: Creative, size: WorldSize, seed: int) -> list[Rendition]:
+    """All banners of a creative, in order of first day."""
     rng = np.random.default_rng([seed, 2, creative.number])
     event_day = campaign.event_day if creative.number in campaign.concerned else None
     revised = _revised(creative, rng)
-    planned = sorted(_schedule(campaign, event_day, size, rng), key=lambda p: p[0])
     result = []
-    for variant, (first_day, days, kind) in enumerate(planned):
+    for variant, (first_day, days, kind) in enumerate(_schedule(campaign, event_day, size, rng)):
         design, name = creative, "first"
         if event_day is not None and first_day >= event_day:
-            merges = campaign.event == "merged"
-            design, name = (_blend(campaign, creative, variant), "blend") if merges else (revised, "revised")
+            design, name = (revised, "revised") if campaign.event == "changed" else (_blend(campaign, creative, variant), "blend")
         result.append(Rendition(campaign, design, name, kind, variant, first_day, days))
     return result
 
@@ -168,7 +167,7 @@ def _schedule(campaign: Campaign, event_day: int | None, size: WorldSize, rng: n
     for kind in rng.choice(RENDITIONS[1:], size=rng.poisson(size.renditions_per_day * (end - start))).tolist():
         days = _serving_days(end - start, rng)
         result.append((int(rng.integers(start + 1, end - days + 2)), days, kind))
-    return result
+    return sorted(result, key=lambda served: served[0])
 
 
 def _serving_days(most: int, rng: np.random.Generator) -> int:
