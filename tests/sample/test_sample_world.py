@@ -41,7 +41,8 @@ def test_equal_settings_give_equal_bytes_in_any_number_of_processes(world, tmp_p
     assert digest(tmp_path / "other") != digest(world)
 
 
-def test_what_is_said_to_be_drawn_lies_there(tmp_path):
+def test_what_is_said_to_be_drawn_lies_there(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("bannermap.sample.world.SAY_EVERY_S", 0.0)
     drawn = write_world(SampleSettings(size="tiny", days=2, seed=5, out=str(tmp_path)), processes=1)
     assert drawn.images == sum(p.is_file() for p in (tmp_path / "images").rglob("*"))
     assert drawn.banners == len(truth(tmp_path))
@@ -49,6 +50,9 @@ def test_what_is_said_to_be_drawn_lies_there(tmp_path):
     assert drawn.event_rows == len(pd.read_parquet(tmp_path / "event_log"))
     assert drawn.campaign_events == pd.read_parquet(tmp_path / "truth/campaigns.parquet").kind.value_counts().to_dict()
     assert f"{drawn.event_rows:,}" in str(drawn)
+    said = [line.split()[-4:] for line in capsys.readouterr().out.splitlines()]  # how many, of, how many, images
+    assert [int(line[0]) for line in said] == list(range(1, int(said[0][2]) + 1))
+    assert drawn.images <= len(said)
 
 
 def test_a_world_that_was_cut_short_is_drawn_again(tmp_path):
