@@ -9,11 +9,10 @@ from bannermap.sample.world import write_world
 
 
 def run(settings: Settings) -> None:
-    """Write the world that the sample section describes."""
+    """Write the world that the sample section describes and say what is in it."""
     drawn = write_world(settings.sample)
-    say(
-        f"{'drew' if drawn else 'found'} the {settings.sample.size} world of {settings.sample.days} days in {settings.sample.out}"
-    )
+    world = f"the {settings.sample.size} world of {settings.sample.days} days in {settings.sample.out}"
+    say(f"drew {world}\n{drawn}" if drawn else f"found {world}")
 
 
 if __name__ == "__main__":

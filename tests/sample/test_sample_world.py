@@ -12,7 +12,6 @@ import pytest
 from bannermap.embedding.decode import decode
 from bannermap.embedding.statuses import Failure
 from bannermap.platform.settings import SampleSettings
-from bannermap.sample.plan import MEAN_DAYS_PER_BANNER
 from bannermap.sample.world import write_world
 
 SIZE = {"size": "tiny", "days": 3, "seed": 7}
@@ -21,7 +20,7 @@ SIZE = {"size": "tiny", "days": 3, "seed": 7}
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("world")
-    write_world(SampleSettings(**SIZE, out=str(out)))
+    write_world(SampleSettings(**SIZE, out=str(out)), processes=3)
     return out
 
 
@@ -40,6 +39,31 @@ def test_equal_settings_give_equal_bytes_in_any_number_of_processes(world, tmp_p
     assert not write_world(SampleSettings(**SIZE, out=str(tmp_path / "again")))
     write_world(SampleSettings(**{**SIZE, "seed": 8}, out=str(tmp_path / "other")))
     assert digest(tmp_path / "other") != digest(world)
+
+
+def test_what_is_said_to_be_drawn_lies_there(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("bannermap.sample.world.SAY_EVERY_S", 0.0)
+    drawn = write_world(SampleSettings(size="tiny", days=2, seed=5, out=str(tmp_path)), processes=1)
+    assert drawn.images == sum(p.is_file() for p in (tmp_path / "images").rglob("*"))
+    assert drawn.banners == len(truth(tmp_path))
+    assert drawn.banner_rows == len(pd.read_parquet(tmp_path / "banner_log"))
+    assert drawn.event_rows == len(pd.read_parquet(tmp_path / "event_log"))
+    assert drawn.campaign_events == pd.read_parquet(tmp_path / "truth/campaigns.parquet").kind.value_counts().to_dict()
+    assert f"{drawn.event_rows:,}" in str(drawn)
+    said = [line.split()[-4:] for line in capsys.readouterr().out.splitlines()]  # how many, of, how many, images
+    assert [int(line[0]) for line in said] == list(range(1, int(said[0][2]) + 1))
+    assert drawn.images <= len(said)
+
+
+def test_a_world_that_was_cut_short_is_drawn_again(tmp_path):
+    settings = SampleSettings(size="tiny", days=1, seed=5, out=str(tmp_path))
+    write_world(settings, processes=1)
+    whole = digest(tmp_path)
+    (tmp_path / "world.stamp").unlink()
+    next((tmp_path / "images").rglob("*.jpg")).unlink()
+    (tmp_path / "images/left_over.png").write_bytes(b"x")
+    assert write_world(settings, processes=1)
+    assert digest(tmp_path) == whole
 
 
 def test_the_banner_log_has_its_defects_and_the_truth_knows_every_banner(world):
@@ -63,13 +87,6 @@ def test_pictures_open_exactly_where_the_truth_says(world, base_settings):
         except Failure:
             opened = False
         assert opened == row.has_picture, (name, row.defect)
-
-
-def test_banners_recur_as_often_as_an_ad_networks():
-    """The law of days per banner, before the world's end cuts it."""
-    rng = np.random.default_rng(0)
-    lengths = rng.geometric(1.0 / MEAN_DAYS_PER_BANNER, 20_000)
-    assert lengths.mean() == pytest.approx(18.4 / 11.4, abs=4 * lengths.std() / np.sqrt(20_000))
 
 
 def test_the_event_log_has_its_defects(world):

@@ -141,7 +141,7 @@ class ReportSettings(Section):
 class SampleSettings(Section):
     """The drawn world of the demo and the tests."""
 
-    size: Literal["tiny", "small"]
+    size: Literal["tiny", "small", "large"]
     days: Annotated[int, Field(ge=1, le=60)]
     seed: Annotated[int, Field(ge=0)]
     out: str

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable
 
 from PIL import Image, ImageDraw, ImageFont
 
+from bannermap.sample.palettes import Colour
 from bannermap.sample.plan import Creative
 
-Colour = tuple[int, int, int]
 Box = tuple[float, float, float, float]
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def draw_banner(creative: Creative, size: tuple[int, int], words: tuple[str, str, str]) -> Image.Image:
@@ -82,24 +85,33 @@ def _words(draw: ImageDraw.ImageDraw, box: Box, creative: Creative, words: tuple
     height, width, ink = bottom - top, right - left, creative.palette[3]
     rows = ((creative.brand, 0.00, 0.20, ink), (words[0], 0.24, 0.26, ink), (f"only {words[1]}", 0.52, 0.18, creative.palette[2]))
     for text, start, share, colour in rows:
-        font = _font(draw, text, width, height * share)
+        font = _font(text, width, height * share)
         draw.text((left, top + height * start), text, font=font, fill=colour)
     button = (left, top + height * 0.74, left + width * 0.62, top + height * 0.98)
     draw.rounded_rectangle(button, radius=max(2, height * 0.05), fill=creative.palette[2])
-    font = _font(draw, words[2], (button[2] - button[0]) * 0.86, (button[3] - button[1]) * 0.7)
+    font = _font(words[2], (button[2] - button[0]) * 0.86, (button[3] - button[1]) * 0.7)
     centre = ((button[0] + button[2]) / 2, (button[1] + button[3]) / 2)
     draw.text(centre, words[2], font=font, fill=(255, 255, 255), anchor="mm")
 
 
-def _font(draw: ImageDraw.ImageDraw, text: str, width: float, height: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def _font(text: str, width: float, height: float) -> Font:
     size = max(6.0, height * 0.9)
-    length = draw.textlength(text, font=ImageFont.load_default(size))
-    return ImageFont.load_default(max(5.0, size * min(1.0, width / max(length, 1.0))))
+    return _default_font(round(max(5.0, size * min(1.0, width / max(_relative_length(text) * size, 1.0))), 1))
+
+
+@functools.lru_cache(maxsize=2048)
+def _default_font(size: float) -> Font:
+    """Pillow's own font; kept, since each is parsed from text."""
+    return ImageFont.load_default(size)
+
+
+@functools.lru_cache(maxsize=65536)
+def _relative_length(text: str) -> float:
+    """Length of a text in sizes of its font; measuring takes as long as drawing."""
+    return _default_font(64.0).getlength(text) / 64.0
 
 
 def _burst(draw: ImageDraw.ImageDraw, box: Box, colour: Colour) -> None:
-    import math
-
     x, y, radius = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2, min(box[2] - box[0], box[3] - box[1]) / 2
     points = [(i, radius * (1.0 if i % 2 else 0.8)) for i in range(32)]
     star = [(x + r * math.cos(i * math.pi / 16), y + r * math.sin(i * math.pi / 16)) for i, r in points]

@@ -13,6 +13,8 @@ from bannermap.sample.plan import BANNERS_PER_REQUEST, THEMES, WorldSize
 IMPRESSION_SHARE = 0.6
 BASE_LOG_ODDS = -4.2
 TASTE_LOG_ODDS = 6.0
+CURIOSITY = 0.05
+"""Added to every taste: nobody sees nothing but his favourites."""
 DUPLICATE_SHARE, NO_USER_SHARE, NO_BANNER_SHARE, LATE_SHARE = 0.01, 0.003, 0.004, 0.01
 
 
@@ -64,10 +66,10 @@ def draw_day(banners: list[Banner], users: Users, day: int, size: WorldSize, see
     """
     rng = np.random.default_rng([seed, 7, day])
     active = [b for b in banners if day in b.days]
-    shown = _requests(active, users, size, rng)
+    theme = np.array([THEMES.index(b.rendition.creative.theme) for b in active])
+    shown = _requests(theme, rng.exponential(1.0, len(active)), users, size, rng)
     request, user, banner = shown["request"].to_numpy(), shown["user"].to_numpy(), shown["banner"].to_numpy()
     seen = rng.random(len(shown)) < IMPRESSION_SHARE
-    theme = np.array([THEMES.index(b.rendition.creative.theme) for b in active])
     appeal = np.array([b.rendition.creative.appeal for b in active])
     probability = click_probability(users.taste[user, theme[banner]], appeal[banner])
     clicked = seen & (rng.random(len(shown)) < probability)
@@ -106,18 +108,37 @@ def event_log_day(today: pd.DataFrame, yesterday: pd.DataFrame | None, day: int,
     )
 
 
-def _requests(active: list[Banner], users: Users, size: WorldSize, rng: np.random.Generator) -> pd.DataFrame:
+def pick_banners(taste: np.ndarray, theme: np.ndarray, popularity: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A banner per slot, each with a chance in proportion to (taste for its theme + `CURIOSITY`) x popularity.
+
+    That weight is one of the user and theme times one of the banner, so drawing the theme, then the banner within it, is the
+    same law without a matrix of slots x banners.
+
+    Args:
+        taste: float64 (n, themes), of the user of each slot.
+        theme: int64 (m,), of each banner, at least one.
+        popularity: float64 (m,), above 0.
+        rng: of the day.
+
+    Returns:
+        int64 (n,), indices of banners.
+    """
+    mass = np.bincount(theme, popularity, taste.shape[1])
+    edges = np.cumsum((taste + CURIOSITY) * mass, axis=1)
+    chosen = (rng.random(len(taste)) * edges[:, -1] >= edges.T).sum(axis=0)
+    by_theme = np.argsort(theme, kind="stable")
+    at = (np.cumsum(mass) - mass)[chosen] + rng.random(len(taste)) * mass[chosen]
+    place = np.searchsorted(np.cumsum(popularity[by_theme]), at, side="right")
+    return by_theme[np.minimum(place, len(theme) - 1)]
+
+
+def _requests(theme: np.ndarray, popularity: np.ndarray, users: Users, size: WorldSize, rng: np.random.Generator) -> pd.DataFrame:
     """Each request asks for several banners; a user meets the themes that he likes more often."""
     user = np.repeat(np.arange(len(users.names)), rng.poisson(size.requests_per_user_day, len(users.names)))
-    theme = np.array([THEMES.index(b.rendition.creative.theme) for b in active])
-    popularity = rng.exponential(1.0, len(active))
-    slots = np.repeat(np.arange(len(user)), BANNERS_PER_REQUEST)
-    weights = (users.taste[user][:, theme] + 0.05) * popularity
-    edges = np.cumsum(weights, axis=1)
-    draws = rng.random((len(user), BANNERS_PER_REQUEST)) * edges[:, -1:]
-    banner = np.array([np.searchsorted(e, d) for e, d in zip(edges, draws, strict=True)]).ravel()
+    request = np.repeat(np.arange(len(user)), BANNERS_PER_REQUEST)
+    banner = pick_banners(users.taste[user[request]], theme, popularity, rng)
     slot = np.tile(np.arange(BANNERS_PER_REQUEST), len(user))
-    return pd.DataFrame({"request": slots, "user": user[slots], "banner": np.minimum(banner, len(active) - 1), "slot": slot})
+    return pd.DataFrame({"request": request, "user": user[request], "banner": banner, "slot": slot})
 
 
 def _events(base: pd.DataFrame, kind: str, delay_s: int) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bannermap.sample.plan import MEAN_DAYS_PER_BANNER, Rendition
+from bannermap.sample.lives import Rendition
 
 FIRST_DAY = datetime.date(2026, 3, 1)
 DEFECTS = ("none", "corrupt", "missing", "mistyped", "without_id", "same_pixels", "conflict")
@@ -26,7 +26,7 @@ class Banner:
         logged_id: what the log says; null for a banner without an id.
         image_url: address below the images folder.
         defect: one of `DEFECTS`.
-        days: numbers of the days on which it is served.
+        days: numbers of the world's days on which it is served.
         twin_id: a second id under which the same file is served, or null.
     """
 
@@ -37,6 +37,11 @@ class Banner:
     defect: str
     days: tuple[int, ...]
     twin_id: str | None
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether anything lies at its address."""
+        return self.defect != "missing"
 
     @property
     def has_picture(self) -> bool:
@@ -56,13 +61,18 @@ def draw_banner_plan(rendition: Rendition, file: bytes, ending: str, days: int, 
     """
     rng = np.random.default_rng([seed, 4, rendition.creative.number, rendition.variant])
     defect = str(rng.choice(DEFECTS, p=DEFECT_SHARES))
-    first, length = int(rng.integers(days)), int(rng.geometric(1.0 / MEAN_DAYS_PER_BANNER))
-    url = f"c{rendition.creative.number:05d}/v{rendition.variant:03d}.{ending}"
+    served = range(rendition.first_day, min(rendition.first_day + rendition.days, days))
+    url = f"{image_folder(rendition.creative.number)}/v{rendition.variant:03d}.{ending}"
     own = hashlib.sha256(file).hexdigest()
     twin = hashlib.sha256(file + b"served twice").hexdigest() if defect == "same_pixels" else None
     banner_id = "url:" + hashlib.sha256(url.encode()).hexdigest() if defect == "without_id" else own
     logged = None if defect == "without_id" else own
-    return Banner(rendition, banner_id, logged, url, defect, tuple(range(first, min(first + length, days))), twin)
+    return Banner(rendition, banner_id, logged, url, defect, tuple(served), twin)
+
+
+def image_folder(creative: int) -> str:
+    """Folder of a creative's images, below the images folder."""
+    return f"c{creative:05d}"
 
 
 def stored_file(banner: Banner, file: bytes) -> bytes | None:

@@ -1,10 +1,12 @@
-"""Who exists in the world: brands, campaigns, creatives and their renditions, drawn from one seed."""
+"""What exists in the world: how large it is, brands, and the designs of creatives, drawn from one seed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+
+from bannermap.sample.palettes import Palette, draw_palette
 
 THEMES = ("phone", "shoe", "bottle", "car", "bag", "house", "watch", "cup", "book", "chair")
 TEMPLATES = ("product_left", "product_right", "centre", "burst", "stripes", "split")
@@ -43,22 +45,31 @@ BRAND_NAMES = (
 
 @dataclass(frozen=True)
 class WorldSize:
-    """How large a world is.
+    """How large a world is on each day; so a longer world has the days of a shorter one.
 
     Attributes:
-        creatives: creative groups.
-        renditions: banners per creative, about.
+        campaigns: that run on the first day; each has `CREATIVES_PER_CAMPAIGN` creatives.
+        campaigns_per_day: that start on each later day, about as many as end.
+        launch_renditions: banners with which a creative starts, mean.
+        renditions_per_day: banners that a running creative gets per day after that, mean.
         users: distinct users.
         requests_per_user_day: mean of a Poisson law.
     """
 
-    creatives: int
-    renditions: int
+    campaigns: int
+    campaigns_per_day: float
+    launch_renditions: float
+    renditions_per_day: float
     users: int
     requests_per_user_day: float
 
 
-SIZES = {"tiny": WorldSize(24, 6, 60, 6.0), "small": WorldSize(170, 7, 500, 8.0)}
+SIZES = {
+    "tiny": WorldSize(7, 1.0, 4.5, 1.0, 60, 6.0),
+    "small": WorldSize(50, 5.0, 4.5, 1.0, 500, 8.0),
+    "large": WorldSize(268, 28.0, 4.5, 1.0, 3_000, 5.0),
+}
+CREATIVES_PER_CAMPAIGN = 3
 BANNERS_PER_REQUEST = 3
 MEAN_DAYS_PER_BANNER = 18.4 / 11.4
 """Days on which a banner is seen: an ad network counts 18.4 M banner ids a month, of which 11.4 M are different."""
@@ -66,7 +77,7 @@ MEAN_DAYS_PER_BANNER = 18.4 / 11.4
 
 @dataclass(frozen=True)
 class Creative:
-    """One design; its renditions are its creative group.
+    """A design of a creative; one that is revised or blended has further designs under the same number.
 
     Attributes:
         number: of the world, from 0.
@@ -86,24 +97,9 @@ class Creative:
     theme: str
     template: str
     family: int
-    palette: tuple[tuple[int, int, int], ...]
+    palette: Palette
     words: tuple[str, str, str]
     appeal: float
-
-
-@dataclass(frozen=True)
-class Rendition:
-    """One banner: a creative, drawn in one way.
-
-    Attributes:
-        creative: the design.
-        kind: one of `RENDITIONS`.
-        variant: distinguishes renditions of one kind.
-    """
-
-    creative: Creative
-    kind: str
-    variant: int
 
 
 HEADLINES = (
@@ -130,50 +126,30 @@ TRANSLATIONS = {
 }
 
 
-def draw_creatives(size: WorldSize, seed: int) -> list[Creative]:
-    """The world's creatives; about three per campaign and two campaigns per brand.
+def draw_creative(number: int, seed: int) -> Creative:
+    """The first design of a creative; two campaigns per brand.
 
     Args:
-        size: how many.
+        number: of the creative; those of one campaign follow each other.
         seed: everything follows from it.
     """
-    return [_creative(number, seed) for number in range(size.creatives)]
-
-
-def draw_renditions(creatives: list[Creative], size: WorldSize, seed: int) -> list[Rendition]:
-    """The banners: each creative as it is, and some ways of changing it."""
-    result = []
-    for creative in creatives:
-        rng = np.random.default_rng([seed, 2, creative.number])
-        more = 1 + int(rng.poisson(size.renditions - 2))
-        kinds = ["original", *rng.choice(RENDITIONS[1:], size=more).tolist()]
-        result += [Rendition(creative, kind, variant) for variant, kind in enumerate(kinds)]
-    return result
-
-
-def _creative(number: int, seed: int) -> Creative:
-    campaign = number // 3
+    campaign = number // CREATIVES_PER_CAMPAIGN
     brand = BRAND_NAMES[(campaign // 2) % len(BRAND_NAMES)]
     shared = np.random.default_rng([seed, 0, campaign])
     own = np.random.default_rng([seed, 1, number])
     hue, theme = shared.random(), THEMES[int(shared.integers(len(THEMES)))]
-    palette = _palette((hue + own.choice([0.0, 0.5, 0.33])) % 1.0, own)
-    words = (str(own.choice(HEADLINES)), f"{own.integers(9, 399)}.{own.choice(['00', '50', '99'])}", str(own.choice(BUTTONS)))
+    palette = draw_palette((hue + own.choice([0.0, 0.5, 0.33])) % 1.0, own)
+    words = draw_words(own)
     template, family = str(own.choice(TEMPLATES)), int(own.integers(len(SIZE_FAMILIES)))
     appeal = float(own.normal(0.0, 0.7))
     return Creative(number, brand, f"{brand} {campaign:03d}", theme, template, family, palette, words, appeal)
 
 
-def _palette(hue: float, rng: np.random.Generator) -> tuple[tuple[int, int, int], ...]:
-    import colorsys
+def draw_words(rng: np.random.Generator) -> tuple[str, str, str]:
+    """Headline, price and button."""
+    return str(rng.choice(HEADLINES)), draw_price(rng), str(rng.choice(BUTTONS))
 
-    def rgb(h: float, s: float, v: float) -> tuple[int, int, int]:
-        r, g, b = colorsys.hsv_to_rgb(h % 1.0, s, v)
-        return round(r * 255), round(g * 255), round(b * 255)
 
-    dark = rng.random() < 0.5
-    light, lighter = (rng.uniform(0.2, 0.45), rng.uniform(0.35, 0.6)) if dark else (rng.uniform(0.8, 1.0), rng.uniform(0.75, 1.0))
-    ground = rgb(hue, rng.uniform(0.35, 0.9), light)
-    second = rgb(hue + rng.uniform(-0.08, 0.08), rng.uniform(0.15, 0.7), lighter)
-    accent = rgb(hue + rng.uniform(0.35, 0.65), 0.85, 0.95)
-    return ground, second, accent, (255, 255, 255) if dark else (25, 25, 35)
+def draw_price(rng: np.random.Generator) -> str:
+    """A price without its currency."""
+    return f"{rng.integers(9, 399)}.{rng.choice(['00', '50', '99'])}"

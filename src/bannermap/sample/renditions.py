@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image, ImageEnhance
 
 from bannermap.sample.drawing import draw_banner
-from bannermap.sample.plan import SIZE_FAMILIES, TRANSLATIONS, Rendition
+from bannermap.sample.lives import Rendition
+from bannermap.sample.plan import SIZE_FAMILIES, TRANSLATIONS, draw_price
 
 
 def rendition_file(rendition: Rendition, seed: int) -> tuple[bytes, str]:
@@ -25,7 +26,7 @@ def rendition_file(rendition: Rendition, seed: int) -> tuple[bytes, str]:
     if rendition.kind == "jpeg":
         return _encoded(image, "JPEG", quality=int(rng.integers(45, 85))), "jpg"
     if rendition.kind == "webp":
-        return _encoded(image, "WEBP", quality=int(rng.integers(60, 90))), "webp"
+        return _encoded(image, "WEBP", quality=int(rng.integers(60, 90)), method=2), "webp"
     # A variant's number in the file's comment would change no pixel; two renditions of one kind differ by their draw.
     return (_encoded(image, "PNG"), "png") if rng.random() < 0.5 else (_encoded(image, "JPEG", quality=88), "jpg")
 
@@ -35,7 +36,7 @@ def _drawn(rendition: Rendition, rng: np.random.Generator) -> Image.Image:
     sizes, (headline, price, button) = SIZE_FAMILIES[creative.family], creative.words
     size = sizes[int(rng.integers(1, len(sizes)))] if rendition.kind == "size" else sizes[0]
     if rendition.kind == "price":
-        price = f"{rng.integers(9, 399)}.{rng.choice(['00', '50', '99'])}"
+        price = draw_price(rng)
     if rendition.kind == "language":
         button = TRANSLATIONS[button]
     image = draw_banner(creative, size, (headline, price, button))
@@ -49,10 +50,11 @@ def _drawn(rendition: Rendition, rng: np.random.Generator) -> Image.Image:
 
 
 def _gif(image: Image.Image) -> bytes:
-    """An animation that starts blank, as many do while they load."""
-    blank = Image.new("RGB", image.size, (255, 255, 255))
-    dimmed = ImageEnhance.Brightness(image).enhance(0.92)
-    frames = [f.quantize(128, dither=Image.Dither.NONE) for f in (blank, image, dimmed)]
+    """An animation that starts blank, as many do while they load, and ends a little darker: one search for colours for all."""
+    full = image.quantize(128, dither=Image.Dither.NONE)
+    dimmed = full.copy()
+    dimmed.putpalette([round(0.92 * part) for part in full.getpalette() or []])
+    frames = [Image.new("RGB", image.size, (255, 255, 255)).convert("P"), full, dimmed]
     target = io.BytesIO()
     frames[0].save(target, "GIF", save_all=True, append_images=frames[1:], duration=300, loop=0)
     return target.getvalue()

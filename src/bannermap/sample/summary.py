@@ -21,6 +21,8 @@ from bannermap.platform.tables import (
     USER_CLUSTER_COUNTS,
 )
 from bannermap.sample.agreement import Agreement, agreement
+from bannermap.sample.logs import FIRST_DAY
+from bannermap.sample.truth import BANNERS_FILE, CAMPAIGNS_FILE, groups_as_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -55,17 +57,19 @@ def summary(warehouse: Warehouse, settings: Settings, day: datetime.date, runs: 
 
 
 def truth_agreement(warehouse: Warehouse, world: Path, day: datetime.date) -> Agreement:
-    """Agreement of a day's newest clustering with the creative groups, over the banners that have a picture.
+    """Agreement of a day's newest clustering with the creative groups of that day, over the banners that have a picture.
 
     Args:
         warehouse: holds the clustering.
         world: the sample world's folder.
         day: of the clustering.
     """
-    truth = pd.read_parquet(world / "truth/banners.parquet")[["banner_id", "creative_group"]]
-    members = _members(warehouse, day).select("banner_id", "cluster_id").toPandas().merge(truth, on="banner_id")
+    truth, events = (pd.read_parquet(world / "truth" / name) for name in (BANNERS_FILE, CAMPAIGNS_FILE))
+    members = _members(warehouse, day).select("banner_id", "cluster_id").toPandas()
+    members = members.merge(truth[["banner_id", "creative"]], on="banner_id")
     codes = pd.factorize(members["cluster_id"])[0]  # -1 where there is no cluster
-    return agreement(np.asarray(codes), members["creative_group"].to_numpy())
+    groups = groups_as_of(members["creative"], events, (day - FIRST_DAY).days)
+    return agreement(np.asarray(codes), groups.to_numpy())
 
 
 def _members(warehouse: Warehouse, day: datetime.date) -> DataFrame:
