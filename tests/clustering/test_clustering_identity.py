@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bannermap.clustering.identity import Made, ancestors, lineage, overlap_of, previous_clustering, states
-from bannermap.clustering.lineage import named_themes
+from bannermap.clustering.theme_names import named_themes
 
 FIRST = datetime.date(2026, 1, 1)
 

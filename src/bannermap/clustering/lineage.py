@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,26 +12,13 @@ from pyspark.sql import functions as F
 
 from bannermap.clustering.frames import CLUSTER_NAMES
 from bannermap.clustering.identity import NOBODY, LineageEvent, Made, ancestors, lineage, overlap_of
+from bannermap.clustering.theme_names import Old, Theme, aged, named_themes
 from bannermap.clustering.themes import ThemeFit
 from bannermap.platform.runs import JobContext
 from bannermap.platform.tables import CLUSTER_LINEAGE, CLUSTER_MEMBERS, CLUSTERINGS, CLUSTERS, THEMES
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Row
-
-Old = tuple[str, datetime.date, int]
-"""Id, day of birth and banners of a cluster or theme of the previous clustering."""
-
-
-@dataclass(frozen=True)
-class Theme:
-    """A theme under the name that it lives by; attributes as in the table `themes`."""
-
-    number: int
-    theme_id: str
-    slot: int
-    born_dt: datetime.date
-    banners: int
 
 
 @dataclass(frozen=True)
@@ -75,7 +61,7 @@ def succeed(context: JobContext, members: DataFrame, fits: Sequence[ThemeFit], p
         name: the new clustering's id.
     """
     shared = _shared(context, members, previous)
-    old = _aged((r["cluster_id"], r["born_dt"], r["size"]) for r in _rows(context, CLUSTERS, previous))
+    old = aged((r["cluster_id"], r["born_dt"], r["size"]) for r in _rows(context, CLUSTERS, previous))
     counted = members.where("cluster_id IS NOT NULL").groupBy("cluster_id").count().orderBy("cluster_id").collect()
     new = [(r["cluster_id"], r["count"]) for r in counted]
     overlap = overlap_of([(r["old_cluster"], r["new_cluster"], r["banners"]) for r in _by_cluster(shared)], old, new)
@@ -95,10 +81,6 @@ def _of(context: JobContext, table: Any, made: Made) -> DataFrame:
 
 def _rows(context: JobContext, table: Any, made: Made | None) -> list[Row]:
     return _of(context, table, made).collect() if made else []
-
-
-def _aged(rows: Any) -> list[Old]:
-    return sorted(rows, key=lambda r: (r[1], r[0]))
 
 
 def _shared(context: JobContext, members: DataFrame, previous: Made | None) -> DataFrame | None:
@@ -165,40 +147,6 @@ def _theme_overlap(shared: DataFrame | None, fits: Sequence[ThemeFit]) -> dict[t
     ]
     rows = shared.select(F.explode(F.array(*each)).alias("t")).where("t.o IS NOT NULL").groupBy("t.k", "t.o", "t.n")
     return {(r["k"], r["o"], r["n"]): r["banners"] for r in rows.agg(F.count("*").alias("banners")).collect()}
-
-
-def named_themes(
-    k: int,
-    sizes: Mapping[int, int],
-    old: Mapping[str, tuple[int, datetime.date, int]],
-    shared: Sequence[tuple[str, int, int]],
-    name: str,
-    day: datetime.date,
-) -> list[Theme]:
-    """Themes by the rule of the clusters: an id, with its slot, is carried on; others get new ids and the free slots.
-
-    Args:
-        k: number of themes asked for.
-        sizes: number of each theme -> banners.
-        old: theme_id -> (slot, day of birth, banners).
-        shared: (old theme_id, new number, banners).
-        name: the new clustering's id.
-        day: its day.
-    """
-    aged = _aged((theme, born, banners) for theme, (_, born, banners) in old.items())
-    width = len(str(max(sizes, default=0)))
-    labels = {number: str(number).zfill(width) for number in sizes}  # numbers as text sort like numbers
-    overlap = overlap_of([(o, labels[n], b) for o, n, b in shared], aged, [(labels[n], sizes[n]) for n in sorted(sizes)])
-    inherited = dict(zip(sorted(sizes), ancestors(overlap).tolist(), strict=True))
-    carried = {n: aged[o][0] for n, o in inherited.items() if o != NOBODY}
-    free = iter(sorted(set(range(1, k + 1)) - {old[theme][0] for theme in carried.values()}))
-    themes = [Theme(n, t, old[t][0], old[t][1], sizes[n]) for n, t in carried.items()]
-    fresh = sorted(set(sizes) - set(carried), key=lambda n: (-sizes[n], n))
-    return sorted([*themes, *(Theme(n, _theme_id(k, name, n), next(free), day, sizes[n]) for n in fresh)], key=lambda t: t.slot)
-
-
-def _theme_id(k: int, name: str, number: int) -> str:
-    return f"k{k:02d}-{hashlib.sha256(f'{name}{chr(10)}{k}{chr(10)}{number}'.encode()).hexdigest()[:12]}"
 
 
 def lineage_frame(context: JobContext, rows: list[tuple[Any, ...]]) -> DataFrame:
