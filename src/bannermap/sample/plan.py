@@ -66,7 +66,7 @@ class WorldSize:
 
 SIZES = {
     "tiny": WorldSize(7, 1.0, 4.5, 1.0, 60, 6.0),
-    "small": WorldSize(50, 5.0, 4.5, 1.0, 500, 8.0),
+    "small": WorldSize(48, 5.0, 4.5, 1.0, 500, 8.0),
     "large": WorldSize(268, 28.0, 4.5, 1.0, 3_000, 5.0),
 }
 CREATIVES_PER_CAMPAIGN = 3
