@@ -6,7 +6,7 @@ import datetime
 from typing import TYPE_CHECKING
 
 from bannermap.platform.errors import InputError
-from bannermap.platform.storage import path_exists
+from bannermap.platform.files import path_exists
 from bannermap.platform.tables import Table
 
 if TYPE_CHECKING:
