@@ -19,7 +19,7 @@ from bannermap.platform.tables import WAREHOUSE_TABLES, user_feature_lists, user
 def run(settings: Settings, arguments: argparse.Namespace) -> None:
     """Migrate the tables, with the exports that are configured; fail at the end where one was refused."""
     wide, spark = settings.features, build_session(settings.spark)
-    exports = user_features_wide(wide.wide_clusters, wide.wide_events), user_feature_lists(wide.wide_clusters)
+    exports = user_features_wide(wide.wide_themes, wide.wide_events), user_feature_lists(wide.wide_themes)
     tables = {t.name: t for t in (*WAREHOUSE_TABLES, *exports)}
     try:
         problems = migrate_tables(Warehouse(spark, settings.paths.warehouse), tables.values(), arguments.dry_run)

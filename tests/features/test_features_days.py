@@ -22,6 +22,7 @@ from bannermap.platform.tables import (
     EVENT_LOG_DAYS,
     FEATURE_PUBLICATIONS,
     REJECTS,
+    THEMES,
     USER_BANNER_DAYS,
     USER_CLUSTER_COUNTS,
     USER_FEATURE_LISTS,
@@ -57,9 +58,13 @@ def cluster(warehouse: Warehouse, as_of: datetime.date, sequence: int = 1, assig
     """A clustering as another stage would leave it; banner e is an outlier."""
     name, spark = f"{as_of}-c{sequence}", warehouse.spark
     assignment = ASSIGNMENT if assignment is None else assignment
-    rows = [(name, b, b, c, [c], 1.0, False) for b, c in assignment.items()] + [(name, "e", "e", None, [], None, True)]
+    clusters = sorted(set(assignment.values()))
+    rows = [(name, b, b, c, [c], 1.0, False, {5: f"theme-{c}"}, None) for b, c in assignment.items()]
+    rows.append((name, "e", "e", None, [], None, True, {5: f"theme-{clusters[-1]}"}, None))
     warehouse.overwrite_partition(CLUSTER_MEMBERS, spark.createDataFrame(rows, CLUSTER_MEMBERS.schema), clustering_id=name)
-    row = (name, as_of, sequence, "enc", "{}", 5, 5, 3, 1)
+    themes = [(name, 5, slot, f"theme-{c}", as_of, 1, 1, [1.0]) for slot, c in enumerate(clusters, 2)]
+    warehouse.overwrite_partition(THEMES, spark.createDataFrame(themes, THEMES.schema), clustering_id=name)
+    row = (name, as_of, sequence, None, "current", "enc", "{}", 5, 5, 3, 1)
     warehouse.merge(CLUSTERINGS, spark.createDataFrame([row], CLUSTERINGS.schema))
     return name
 
@@ -267,10 +272,11 @@ def test_exports_are_plain_parquet(settings, warehouse, tmp_path):
     names = [c for c in USER_FEATURES_WIDE.columns if "_c0" in c]
     assert len(names) == 4 * 3 * 5 and names[:6] == [*(f"requests_1d_c0{s}" for s in range(1, 6)), "impressions_1d_c01"]
     assert [c for c in wide.columns if "_c0" in c] == names and {str(wide[c].dtype) for c in names} == {"int32"}
-    assert {c: v for c, v in wide[names].iloc[0].items() if v and "_1d_" in c} == {"clicks_1d_c01": 1, "requests_1d_c02": 1}
-    slots = {r.slot: r.cluster_id for r in warehouse.read(WIDE_SLOTS).collect()}
-    assert slots == {1: "k1", 2: "k2", 3: "k3"}
+    counts = {"clicks_1d_c02": 1, "requests_1d_c03": 1, "clicks_1d_c04": 1}  # the outlier's click counts for its nearest theme
+    assert {c: v for c, v in wide[names].iloc[0].items() if v and "_1d_" in c} == counts
+    slots = {r.slot: r.theme_id for r in warehouse.read(WIDE_SLOTS).collect()}
+    assert slots == {2: "theme-k1", 3: "theme-k2", 4: "theme-k3"}
     lists = pq.read_table(warehouse.path(USER_FEATURE_LISTS))
     assert lists.schema.field("features_30d").type == pa.list_(pa.field("element", pa.float32()))
-    assert lists["features_30d"].to_pylist() == [[0, 1, 0, 0, 0, *[0] * 5, 1, 0, 0, 0, 0]]
+    assert lists["features_30d"].to_pylist() == [[0, 0, 1, 0, 0, *[0] * 5, 0, 1, 0, 1, 0]]
     assert job.FILES.options.keys() == {"events", "assignments", "as-of"}

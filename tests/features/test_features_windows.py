@@ -63,12 +63,12 @@ def test_wide_and_list_forms_hold_the_oracles_counts():
     rng = random.Random(5)
     events = oracle.random_history(rng, "", AS_OF, 40, 300)
     rows = list(user_feature_batches(partial_batches(events, 50)))
-    expected, slots, k = oracle.features(events, ASSIGNMENT, AS_OF), ["k2", "k1"], 3
-    (wide,), (lists,) = list(wide_batches(rows, slots, k, ["click", "request"])), list(list_batches(rows, slots, k))
+    expected, slots = oracle.features(events, ASSIGNMENT, AS_OF), ["k2", "k1", ""]
+    (wide,), (lists,) = list(wide_batches(rows, slots, ["click", "request"])), list(list_batches(rows, slots))
     for row, vector in zip(wide.to_pylist(), lists.to_pylist(), strict=True):
         assert row["user_id"] == vector["user_id"]
         for w, window in enumerate(oracle.WINDOWS):
-            cells = [[expected.get((row["user_id"], c), (0,) * 12)[3 * w + t] for c in [*slots, None]] for t in range(3)]
+            cells = [[expected.get((row["user_id"], c), (0,) * 12)[3 * w + t] for c in slots] for t in range(3)]
             assert vector[f"features_{window}d"] == [float(v) for event in cells for v in event]
             for t, name in ((0, "requests"), (2, "clicks")):
                 assert [row[f"{name}_{window}d_c{s:02d}"] for s in (1, 2, 3)] == cells[t]

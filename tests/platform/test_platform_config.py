@@ -64,7 +64,7 @@ def test_production_example_is_valid():
         ("clustering.split_search=both", "'lookahead' or 'first'"),
         ("clustering.max_threshold=0.5", "lower the first or raise the second"),
         ("clustering.max_depth", "--set takes section.key=value"),
-        ("features.wide_clusters=33", "less than or equal to 32"),
+        ("features.wide_themes=33", "less than or equal to 32"),
     ],
 )
 def test_mistakes_are_named_with_the_mend(assignment, words):

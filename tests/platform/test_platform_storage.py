@@ -85,6 +85,23 @@ def test_absent_tables_are_refused_with_the_job_that_makes_them(warehouse):
     assert warehouse.read_or_empty(BANNERS).columns == list(BANNERS.columns)
 
 
+def test_a_table_that_was_killed_before_its_first_commit_is_made_anew(spark, warehouse, tmp_path):
+    log = tmp_path / "warehouse/rejects/_delta_log"
+    log.mkdir(parents=True)
+    (log / ".00000000000000000000.json.5f1c.tmp").write_text("{")
+    warehouse.overwrite_partition(REJECTS, rejects(spark, ("j", DAY, "a")), job="j", dt=DAY)
+    assert texts(warehouse) == ["a"]
+
+
+def test_files_of_others_in_a_tables_place_are_never_removed(spark, warehouse, tmp_path):
+    other = tmp_path / "warehouse/rejects/precious.parquet"
+    other.parent.mkdir(parents=True)
+    other.write_text("x")
+    with pytest.raises(Exception, match="not a Delta table"):
+        warehouse.overwrite_partition(REJECTS, rejects(spark, ("j", DAY, "a")), job="j", dt=DAY)
+    assert other.read_text() == "x"
+
+
 def test_a_dry_run_computes_and_writes_nothing(spark, tmp_path):
     dry = Warehouse(spark, str(tmp_path / "w"), read_only=True)
     dry.merge(BANNERS, banners(spark, a="1"))

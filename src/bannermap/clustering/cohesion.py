@@ -39,6 +39,13 @@ def squared_norms(sums: np.ndarray, scale: float) -> np.ndarray:
     return np.einsum("cd,cd->c", exact, exact)
 
 
+def unit_centroid(total: np.ndarray, scale: float) -> np.ndarray:
+    """Direction of a fixed-point sum; float32 (d,), unit length, or zero for a sum of zero."""
+    exact = total.astype(np.float64) / scale
+    length = float(np.sqrt(np.einsum("d,d->", exact, exact)))
+    return (exact / (length or 1.0)).astype(np.float32)
+
+
 def mean_pairwise_cosine(count: np.ndarray, squared_norm: np.ndarray) -> np.ndarray:
     """Cohesion of groups of unit vectors from their sums alone.
 

@@ -15,6 +15,7 @@ from pyspark.sql import Window
 from pyspark.sql import functions as F
 
 from bannermap.clustering.arrow import batch_of, matrix_of
+from bannermap.clustering.duplicates import ALONE
 from bannermap.clustering.forest import Edges, edges_at_least, spanning_forest
 from bannermap.clustering.frames import NEIGHBOUR_ROWS, NODE_VECTORS, PLACED_VECTORS
 from bannermap.clustering.neighbours import make_block, search_block
@@ -64,6 +65,28 @@ def forest_of(rows: DataFrame, settings: ClusteringSettings) -> Edges:
         width = -(-width // MERGE_WIDTH)
         edges = edges.repartition(width).mapInArrow(_forest_kernel(settings.initial_threshold), NEIGHBOUR_ROWS.schema)
     return spanning_forest(_edges(edges.toArrow(), settings.initial_threshold))
+
+
+def duplicate_pairs(rows: DataFrame, duplicate_of: np.ndarray, min_cosine: float) -> DataFrame:
+    """Edges inside duplicate sets, each once with its smaller node first.
+
+    Args:
+        rows: `NEIGHBOUR_ROWS`.
+        duplicate_of: int64 (n,), by node, see `duplicates.duplicate_sets`.
+        min_cosine: -1 to 1.
+
+    Returns:
+        `NEIGHBOUR_ROWS`.
+    """
+    shared = rows.sparkSession.sparkContext.broadcast(duplicate_of)
+
+    def keep(batches: Batches) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            edges = _edges(batch, min_cosine)
+            inside = (shared.value[edges.low] == shared.value[edges.high]) & (shared.value[edges.low] != ALONE)
+            yield batch_of(NEIGHBOUR_ROWS, edges.low[inside], edges.high[inside], edges.cosine[inside])
+
+    return rows.mapInArrow(keep, NEIGHBOUR_ROWS.schema).dropDuplicates(["src", "dst"])
 
 
 def placed(nodes: DataFrame, position: np.ndarray, rows_per_task: int) -> DataFrame:
@@ -137,6 +160,6 @@ def _large_chunks(batches: Batches, rows: int = 1_000_000) -> Iterator[pa.Table]
         yield pa.Table.from_batches(waiting)
 
 
-def _edges(rows: pa.Table, min_cosine: float) -> Edges:
+def _edges(rows: pa.Table | pa.RecordBatch, min_cosine: float) -> Edges:
     src, dst, cosine = (rows[c].to_numpy() for c in NEIGHBOUR_ROWS.columns)
     return edges_at_least(src, dst, cosine, min_cosine)

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pyspark.sql import functions as F
 
 from bannermap.clustering.cohesion import fixed_point_scale
-from bannermap.clustering.distributed import forest_of, neighbour_rows, placed
+from bannermap.clustering.distributed import duplicate_pairs, forest_of, neighbour_rows, placed
+from bannermap.clustering.duplicates import duplicate_sets
 from bannermap.clustering.frames import GROUPS, NODE_VECTORS
 from bannermap.clustering.group_ids import group_ids
 from bannermap.clustering.hierarchy import Hierarchy, build_hierarchy, level_thresholds
-from bannermap.clustering.passes import LevelLayout, cluster_layout, level_sums, node_clusters
+from bannermap.clustering.passes import (
+    ClusterLayout,
+    LevelLayout,
+    cluster_centroids,
+    cluster_layout,
+    level_sums,
+    node_clusters,
+)
 from bannermap.clustering.recursion import Recursion, level_figures, refine_all
+from bannermap.clustering.themes import ThemeFit, fit_themes
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -24,6 +33,8 @@ if TYPE_CHECKING:
     from bannermap.platform.settings import ClusteringSettings
 
 Phase = Callable[[str], AbstractContextManager[None]]
+THEME_FIT_CLUSTERS = 20_000
+"""Clusters (largest first) that themes are fitted to: the driver holds their centroids, 245 MB at 3,072 dimensions."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +45,20 @@ class Clustered:
         neighbours: `NEIGHBOUR_ROWS`.
         clusters: `NODE_CLUSTERS`.
         groups: `GROUPS`.
+        duplicate_pairs: `NEIGHBOUR_ROWS`, each pair once.
+        themes: one fit per number of themes asked for; none where there is no cluster.
     """
 
     neighbours: DataFrame
     clusters: DataFrame
     groups: DataFrame
+    duplicate_pairs: DataFrame
+    themes: tuple[ThemeFit, ...]
 
 
-def cluster_nodes(nodes: DataFrame, settings: ClusteringSettings, name: str, phase: Phase) -> Clustered:
+def cluster_nodes(
+    nodes: DataFrame, settings: ClusteringSettings, name: str, phase: Phase, themes_before: Mapping[int, np.ndarray]
+) -> Clustered:
     """Partition the nodes as design section 5.1 defines it; byte-identical for any partitioning of ``nodes``.
 
     Args:
@@ -49,6 +66,7 @@ def cluster_nodes(nodes: DataFrame, settings: ClusteringSettings, name: str, pha
         settings: the rule, and how work is cut.
         name: the clustering's id, part of new groups' ids.
         phase: names a phase for people and the manifest.
+        themes_before: number of themes -> float32 (themes, d), where the fit starts.
     """
     figures = nodes.select("node", "banners", "lane_a", "lane_b").orderBy("node").toArrow()
     vectors = NODE_VECTORS.select(nodes)
@@ -65,8 +83,35 @@ def cluster_nodes(nodes: DataFrame, settings: ClusteringSettings, name: str, pha
     with phase("decide cuts"):
         recursion = refine_all(level_figures(hierarchy, banners, norms), figures.num_rows, settings)
         groups = _groups_frame(nodes, recursion, hierarchy, group_ids(recursion, lane_a, lane_b, name))
-    outcome = node_clusters(at_place, cluster_layout(recursion, layout.bounds, shared, layout.scale))
-    return Clustered(rows, outcome, groups)
+    duplicate_of = duplicate_sets(hierarchy, _accepted_groups(recursion), banners, settings.min_duplicate_cosine)
+    clusters = cluster_layout(recursion, layout.bounds, shared, layout.scale, duplicate_of)
+    with phase("fit themes"):
+        themes = _themes(at_place, clusters, recursion, settings, themes_before)
+    outcome = node_clusters(at_place, replace(clusters, themes=themes))
+    pairs = duplicate_pairs(rows, duplicate_of, settings.min_duplicate_cosine)
+    return Clustered(rows, outcome, groups, pairs, themes)
+
+
+def _accepted_groups(recursion: Recursion) -> np.ndarray:
+    """int32 (n,): the cluster at each position, -1 for outliers."""
+    accepted = np.array([g.accepted for g in recursion.groups] + [False])
+    return np.where(accepted[recursion.group_of], recursion.group_of, -1)
+
+
+def _themes(
+    at_place: DataFrame,
+    layout: ClusterLayout,
+    recursion: Recursion,
+    settings: ClusteringSettings,
+    before: Mapping[int, np.ndarray],
+) -> tuple[ThemeFit, ...]:
+    largest = sorted(layout.runs, key=lambda g: (-recursion.groups[g].banners, g))[:THEME_FIT_CLUSTERS]
+    if not (largest and settings.theme_counts):
+        return ()
+    centroids = cluster_centroids(at_place, layout, set(largest))
+    weights = np.array([recursion.groups[g].banners for g in centroids], np.float64)
+    points = np.stack(list(centroids.values()))
+    return tuple(fit_themes(points, weights, k, before.get(k)) for k in settings.theme_counts)
 
 
 def _largest_component(vectors: DataFrame) -> float:

@@ -69,6 +69,15 @@ NODE_CLUSTERS = _frame(
     group_number="int: deepest group that holds it, -1 for none",
     similarity_to_medoid="float: null for an outlier",
     is_medoid="boolean: the picture nearest to all others of its cluster",
+    theme_numbers="array<int>: per number of themes asked for, the nearest theme: of its cluster's centroid, or an outlier's own",
+    duplicate_of="bigint: smallest node of its duplicate set, null where it has none",
+)
+CENTROIDS = _frame(
+    "centroids",
+    "Centroids of clusters.",
+    key=("group_number",),
+    group_number="int: see groups",
+    centroid="array<float>: unit length",
 )
 GROUPS = _frame(
     "groups",
@@ -84,4 +93,19 @@ GROUPS = _frame(
     threshold="double: cosine of the cut that made it",
     depth="int: step of that cut",
     parent="string: group_id of the group that was cut",
+)
+CLUSTER_NAMES = _frame(
+    "cluster_names",
+    "What the clusters of this clustering are called.",
+    key=("provisional_id",),
+    provisional_id="string: hash of clustering and members",
+    cluster_id="string: the id that it carries on, or the provisional one",
+    born_dt="date: day of the clustering it was born in",
+)
+CLUSTERING_STATES = _frame(
+    "clustering_states",
+    "Which clusterings still hold.",
+    key=("clustering_id",),
+    clustering_id="string: see clusterings",
+    state="string: current, stale or superseded",
 )

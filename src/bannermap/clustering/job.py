@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
 from bannermap.clustering import transforms as t
 from bannermap.clustering.engine import Clustered, cluster_nodes
+from bannermap.clustering.frames import CLUSTERING_STATES
+from bannermap.clustering.identity import Made, previous_clustering, states
+from bannermap.clustering.keepers import duplicate_set_rows, near_duplicate_rows
+from bannermap.clustering.lineage import Succession, known_clusterings, lineage_frame, succeed, theme_frame, theme_starts
 from bannermap.platform.cli import FileMode, Stage
 from bannermap.platform.config import settings_json
 from bannermap.platform.errors import InputError
@@ -17,15 +23,19 @@ from bannermap.platform.runs import JobContext, say
 from bannermap.platform.settings import Settings
 from bannermap.platform.tables import (
     BANNER_DAYS,
+    CLUSTER_LINEAGE,
     CLUSTER_MEMBERS,
     CLUSTERINGS,
     CLUSTERS,
+    DUPLICATE_SETS,
     EMBEDDINGS,
     FILE_CLUSTERS,
     FILE_MEMBERS,
     FILE_REJECTS,
     IMAGE_FETCHES,
+    NEAR_DUPLICATES,
     NEIGHBOURS,
+    THEMES,
 )
 
 if TYPE_CHECKING:
@@ -33,20 +43,44 @@ if TYPE_CHECKING:
 
 
 def run(context: JobContext) -> None:
-    """Cluster the pictures of all banners seen by the day, from what was fetched by then; nothing later is read."""
+    """Cluster the pictures of all banners seen by the day, from what was fetched by then; nothing later is read.
+
+    Ids are carried on from the clustering before; those of later days are marked stale where this day came out anew.
+    """
     warehouse, settings, day = context.warehouse, context.settings, context.dt
     encoder_id = _encoder_id(context)
     with context.phase("number the pictures"):
         pictures = _pictures(context).persist()
         vectors = warehouse.read(EMBEDDINGS, "embed_banners").where(F.col("encoder_id") == encoder_id)
         nodes = _usable_nodes(context, t.pictures_with_vectors(pictures, vectors))
-        name = t.clustering_id(pictures, day, encoder_id, settings.clustering)
-    clustered = cluster_nodes(nodes, settings.clustering, name, context.phase)
+        known = known_clusterings(context)
+        previous = previous_clustering(known, day, encoder_id)
+        before = previous.clustering_id if previous else None
+        name = t.clustering_id(pictures, day, encoder_id, settings.clustering, before)
+    clustered = cluster_nodes(nodes, settings.clustering, name, context.phase, theme_starts(context, previous))
     with context.phase("write neighbours"):
         _write_neighbours(context, t.named_neighbours(clustered.neighbours, nodes), encoder_id)
+    outcomes = t.node_outcomes(nodes, clustered.clusters, clustered.groups).persist()
+    with context.phase("carry on ids"):
+        members = t.provisional_members(pictures, outcomes).persist()
+        succession = succeed(context, members, clustered.themes, previous, name)
     with context.phase("write clusters"):
-        _write_clusters(context, pictures, nodes, clustered, name, encoder_id)
+        made = Made(name, day, _sequence(known, name, day), encoder_id, before)
+        _write_clusters(context, Result(nodes, outcomes, members, clustered, succession, made))
+        _write_clustering(context, made, known)
     warehouse.spark.catalog.clearCache()
+
+
+@dataclass(frozen=True)
+class Result:
+    """All that is written of a clustering: the frames of the steps, and the names that live on."""
+
+    nodes: DataFrame
+    outcomes: DataFrame
+    members: DataFrame
+    clustered: Clustered
+    succession: Succession
+    made: Made
 
 
 def _encoder_id(context: JobContext) -> str:
@@ -88,30 +122,53 @@ def _write_neighbours(context: JobContext, lists: DataFrame, encoder_id: str) ->
     context.warehouse.overwrite_partition(NEIGHBOURS, rows, **place, dt=context.dt)
 
 
-def _write_clusters(
-    context: JobContext, pictures: DataFrame, nodes: DataFrame, clustered: Clustered, name: str, encoder_id: str
-) -> None:
-    outcomes = t.node_outcomes(nodes, clustered.clusters, clustered.groups).persist()
-    members = t.member_rows(pictures, outcomes, name).persist()
-    context.warehouse.overwrite_partition(CLUSTER_MEMBERS, members, clustering_id=name)
-    context.warehouse.overwrite_partition(CLUSTERS, t.cluster_rows(outcomes, name), clustering_id=name)
+def _write_clusters(context: JobContext, result: Result) -> None:
+    """Every table of the clustering but `clusterings`."""
+    name, names = result.made.clustering_id, result.succession.names
+    fits, themes = result.clustered.themes, result.succession.themes
+    ids = {f.k: [t.theme_id for t in sorted(themes[f.k], key=lambda theme: theme.number)] for f in fits}
+    members = t.member_rows(result.members, names, ids, name).persist()
+    clusters = t.theme_cluster_counts(result.outcomes, [f.k for f in fits])
+    pairs = near_duplicate_rows(result.clustered.duplicate_pairs, result.nodes, result.outcomes, names, name)
+    written = [
+        (CLUSTER_MEMBERS, members),
+        (CLUSTERS, t.cluster_rows(result.outcomes, names, ids, name)),
+        (CLUSTER_LINEAGE, lineage_frame(context, result.succession.lineage)),
+        (THEMES, theme_frame(context, name, result.succession, fits, clusters)),
+        (NEAR_DUPLICATES, pairs),
+        (DUPLICATE_SETS, duplicate_set_rows(result.members, names, name)),
+    ]
+    context.warehouse.overwrite_partition_of_each(written, clustering_id=name)
     counts = members.agg(
-        F.count("*").alias("banners"), F.countDistinct("cluster_id").alias("clusters"), F.sum(F.col("is_outlier").cast("long"))
+        F.count("*"), F.countDistinct("cluster_id"), F.sum(F.col("is_outlier").cast("long")), F.count("duplicate_set_id")
     ).collect()[0]
-    row = (name, context.dt, _sequence(context, name), encoder_id, settings_json(context.settings.clustering))
-    figures = (context.run.rows_in, counts[0], counts[1], counts[2])
-    spark = context.warehouse.spark
-    # Written last: a clustering exists for readers only when its members and clusters do.
-    context.warehouse.merge(CLUSTERINGS, spark.createDataFrame([(*row, *figures)], CLUSTERINGS.schema))
     context.run.rows_out = counts[0]
-    context.run.metrics.update({"clusters": counts[1], "outliers": counts[2]})
+    figures = dict(zip(("clusters", "outliers", "banners_in_duplicate_sets"), map(float, counts[1:]), strict=True))
+    context.run.metrics.update({**figures, "banners_that_changed_cluster": result.succession.changed_banners})
 
 
-def _sequence(context: JobContext, name: str) -> int:
-    """1 for the first clustering of a day; a rerun keeps its number, new input gets the next."""
-    known = context.warehouse.read_or_empty(CLUSTERINGS).where(F.col("dt") == F.lit(context.dt))
-    numbers = {r["clustering_id"]: r["sequence"] for r in known.collect()}
-    return numbers.get(name, max(numbers.values(), default=0) + 1)
+def _write_clustering(context: JobContext, made: Made, known: list[Made]) -> None:
+    """The clustering's row, written last: for readers it exists only when its members and clusters do; and new states."""
+    run, spark = context.run, context.warehouse.spark
+    state = states([m for m in known if m.clustering_id != made.clustering_id] + [made])
+    clusters, outliers = (int(run.metrics[c]) for c in ("clusters", "outliers"))
+    head = (made.clustering_id, made.dt, made.sequence, made.previous, state[made.clustering_id], made.encoder_id)
+    row = (*head, settings_json(context.settings.clustering), run.rows_in, run.rows_out, clusters, outliers)
+    others = context.warehouse.read_or_empty(CLUSTERINGS).where(F.col("clustering_id") != made.clustering_id).drop("state")
+    marked = others.join(F.broadcast(spark.createDataFrame(list(state.items()), CLUSTERING_STATES.schema)), "clustering_id")
+    own = spark.createDataFrame([row], CLUSTERINGS.schema)
+    context.warehouse.merge(CLUSTERINGS, CLUSTERINGS.select(marked).unionByName(own))
+    stale = sorted(str(m.dt) for m in known if state[m.clustering_id] == "stale" and m.clustering_id != made.clustering_id)
+    run.metrics["stale_clusterings"] = len(stale)
+    if stale:
+        say(f"{context.dt} cluster_banners: stale now, run again in date order: {', '.join(stale)}")
+
+
+def _sequence(known: list[Made], name: str, day: datetime.date) -> int:
+    """1 for the first clustering of a day; the newest keeps its number when it is made again, any other gets the next."""
+    numbers = {m.clustering_id: m.sequence for m in known if m.dt == day}
+    newest = max(numbers.values(), default=0)
+    return newest if newest and numbers.get(name) == newest else newest + 1
 
 
 def run_on_files(spark: SparkSession, settings: Settings, values: Mapping[str, str]) -> None:
@@ -128,7 +185,8 @@ def run_on_files(spark: SparkSession, settings: Settings, values: Mapping[str, s
     nodes = t.numbered_nodes(usable).persist()
     if nodes.isEmpty():
         raise InputError(f"{values['embeddings']} has no row that can be clustered; {out}/rejects says why.")
-    clustered = cluster_nodes(nodes, settings.clustering, "", _said)
+    rule = settings.clustering.model_copy(update={"theme_counts": ()})
+    clustered = cluster_nodes(nodes, rule, "", _said, {})
     outcomes = t.node_outcomes(nodes, clustered.clusters, clustered.groups).withColumn("content_hash", F.col("node_id")).persist()
     _write(FILE_MEMBERS.select(outcomes), f"{out}/members")
     _write(FILE_CLUSTERS.select(outcomes.where("is_medoid").withColumn("medoid", F.col("node_id"))), f"{out}/clusters")

@@ -1,4 +1,4 @@
-"""Two passes over the placed vectors: sums of every component, then medoids and similarities of the clusters.
+"""Passes over the placed vectors: sums of every component; centroids of the clusters; medoids, similarities and themes.
 
 A component is a run of positions and a task holds a range of positions, so per level at most the first and the last component
 of a task are shared with its neighbours. Their sums travel to the driver; all others are finished where they are.
@@ -7,7 +7,7 @@ of a task are shared with its neighbours. Their sums travel to the driver; all o
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,9 +15,11 @@ import pyarrow as pa
 from pyspark.sql import functions as F
 
 from bannermap.clustering.arrow import batch_of, list_array, matrix_of, whole_partition
-from bannermap.clustering.cohesion import squared_norms, to_fixed_point
-from bannermap.clustering.frames import LEVEL_SUMS, MEDOID_CANDIDATES, NODE_CLUSTERS
+from bannermap.clustering.cohesion import squared_norms, to_fixed_point, unit_centroid
+from bannermap.clustering.duplicates import ALONE
+from bannermap.clustering.frames import CENTROIDS, LEVEL_SUMS, MEDOID_CANDIDATES, NODE_CLUSTERS
 from bannermap.clustering.medoids import best_member, similarities, sums_to_others
+from bannermap.clustering.themes import ThemeFit, nearest_themes
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -105,31 +107,67 @@ class ClusterLayout:
         group_of: int32 (n,), see `recursion.Recursion`.
         runs: group number -> (first position, position behind the last) of each cluster.
         shared_sums: group number -> int64 (d,), fixed-point sum of each cluster that several tasks hold.
-        shared_medoids: group number -> (node, float32 (d,)) of those, once known.
+        duplicate_of: int64 (n,), by node, see `duplicates.duplicate_sets`.
         scale: see `cohesion.fixed_point_scale`.
+        shared_medoids: group number -> (node, float32 (d,)) of clusters that several tasks hold, once known.
+        themes: once known.
     """
 
     group_of: np.ndarray
     runs: dict[int, tuple[int, int]]
     shared_sums: dict[int, np.ndarray]
-    shared_medoids: dict[int, tuple[int, np.ndarray]]
+    duplicate_of: np.ndarray
     scale: float
+    shared_medoids: dict[int, tuple[int, np.ndarray]] = field(default_factory=dict)
+    themes: tuple[ThemeFit, ...] = ()
 
     def clusters_in(self, low: int, high: int) -> list[int]:
         """Clusters with a member at ``low .. high``."""
         return [int(g) for g in np.unique(self.group_of[low:high]) if int(g) in self.runs]
 
 
-def cluster_layout(recursion: Recursion, bounds: list[np.ndarray], sums: Sums, scale: float) -> ClusterLayout:
+def cluster_layout(
+    recursion: Recursion, bounds: list[np.ndarray], sums: Sums, scale: float, duplicate_of: np.ndarray
+) -> ClusterLayout:
     """The clusters' runs, and the sums that `level_sums` brought for those that several tasks hold."""
     accepted = [(number, g) for number, g in enumerate(recursion.groups) if g.accepted]
     keys = {number: (g.level, int(np.searchsorted(bounds[g.level], g.low))) for number, g in accepted}
     shared = {number: sums[key] for number, key in keys.items() if key in sums}
-    return ClusterLayout(recursion.group_of, {number: (g.low, g.high) for number, g in accepted}, shared, {}, scale)
+    runs = {number: (g.low, g.high) for number, g in accepted}
+    return ClusterLayout(recursion.group_of, runs, shared, duplicate_of, scale)
+
+
+def cluster_centroids(placed: DataFrame, layout: ClusterLayout, wanted: set[int]) -> dict[int, np.ndarray]:
+    """Centroids of some clusters: group number -> float32 (d,), unit length; ascending group numbers.
+
+    Args:
+        placed: `PLACED_VECTORS`, range-partitioned and sorted.
+        layout: the clusters.
+        wanted: group numbers; as many as the driver can hold vectors of.
+    """
+    shared = placed.sparkSession.sparkContext.broadcast((layout, wanted))
+
+    def kernel(batches: Batches) -> Iterator[pa.RecordBatch]:
+        rows = whole_partition(batches)
+        if rows is not None:
+            yield from _task_centroids(rows, *shared.value)
+
+    found = placed.mapInArrow(kernel, CENTROIDS.schema).toArrow()
+    result = dict(zip(found["group_number"].to_pylist(), matrix_of(found["centroid"]), strict=True))
+    result |= {g: unit_centroid(total, layout.scale) for g, total in layout.shared_sums.items() if g in wanted}
+    return dict(sorted(result.items()))
+
+
+def _task_centroids(rows: pa.Table, layout: ClusterLayout, wanted: set[int]) -> Iterator[pa.RecordBatch]:
+    low, vectors = rows["position"][0].as_py(), matrix_of(rows["vector"])
+    here = [c for c in layout.clusters_in(low, low + len(vectors)) if c in wanted and c not in layout.shared_sums]
+    if here:
+        sums = [_total(layout, c, vectors[_members(layout, c, low, len(vectors))]) for c in here]
+        yield batch_of(CENTROIDS, np.array(here, np.int32), list_array(np.stack([unit_centroid(s, layout.scale) for s in sums])))
 
 
 def node_clusters(placed: DataFrame, layout: ClusterLayout) -> DataFrame:
-    """Group, similarity to the medoid and medoid mark of every node.
+    """Group, similarity to the medoid, medoid mark, themes and duplicate set of every node.
 
     Args:
         placed: `PLACED_VECTORS`, range-partitioned and sorted.
@@ -138,7 +176,7 @@ def node_clusters(placed: DataFrame, layout: ClusterLayout) -> DataFrame:
     Returns:
         `NODE_CLUSTERS`.
     """
-    complete = ClusterLayout(layout.group_of, layout.runs, layout.shared_sums, _shared_medoids(placed, layout), layout.scale)
+    complete = replace(layout, shared_medoids=_shared_medoids(placed, layout))
     shared = placed.sparkSession.sparkContext.broadcast(complete)
 
     def kernel(batches: Batches) -> Iterator[pa.RecordBatch]:
@@ -182,19 +220,42 @@ def _task_candidates(rows: pa.Table, layout: ClusterLayout) -> Iterator[pa.Recor
 def _task_clusters(rows: pa.Table, layout: ClusterLayout) -> pa.RecordBatch:
     low, nodes, vectors = rows["position"][0].as_py(), rows["node"].to_numpy(), matrix_of(rows["vector"])
     similarity, is_medoid = np.full(len(nodes), np.nan, np.float32), np.zeros(len(nodes), bool)
+    themes = _theme_numbers(vectors, layout)
     for cluster in layout.clusters_in(low, low + len(nodes)):
         members = _members(layout, cluster, low, len(nodes))
-        medoid, vector = _medoid(cluster, layout, nodes[members], vectors[members])
+        total = _total(layout, cluster, vectors[members])
+        medoid, vector = _medoid(cluster, layout, total, nodes[members], vectors[members])
         similarity[members] = similarities(vectors[members], vector)
         is_medoid[members] = nodes[members] == medoid
-    group = layout.group_of[low : low + len(nodes)]
-    return batch_of(NODE_CLUSTERS, nodes, group, pa.array(similarity, from_pandas=True), is_medoid)
+        themes[members] = _theme_numbers(unit_centroid(total, layout.scale)[None, :], layout)
+    group, duplicate = layout.group_of[low : low + len(nodes)], layout.duplicate_of[nodes]
+    nullable = (
+        pa.array(similarity, from_pandas=True),
+        is_medoid,
+        list_array(themes),
+        pa.array(duplicate, mask=duplicate == ALONE),
+    )
+    return batch_of(NODE_CLUSTERS, nodes, group, *nullable)
 
 
-def _medoid(cluster: int, layout: ClusterLayout, nodes: np.ndarray, vectors: np.ndarray) -> tuple[Any, np.ndarray]:
+def _theme_numbers(vectors: np.ndarray, layout: ClusterLayout) -> np.ndarray:
+    """int32 (n, fits)."""
+    numbers = [nearest_themes(vectors, fit) for fit in layout.themes]
+    return np.stack(numbers, axis=1) if numbers else np.empty((len(vectors), 0), np.int32)
+
+
+def _total(layout: ClusterLayout, cluster: int, vectors: np.ndarray) -> np.ndarray:
+    """Fixed-point sum of a cluster, int64 (d,); ``vectors`` are its members unless several tasks hold them."""
+    if cluster in layout.shared_sums:
+        return layout.shared_sums[cluster]
+    return to_fixed_point(vectors, layout.scale).sum(axis=0)
+
+
+def _medoid(
+    cluster: int, layout: ClusterLayout, total: np.ndarray, nodes: np.ndarray, vectors: np.ndarray
+) -> tuple[Any, np.ndarray]:
     if cluster in layout.shared_medoids:
         return layout.shared_medoids[cluster]
-    total = to_fixed_point(vectors, layout.scale).sum(axis=0)
     best = best_member(sums_to_others(vectors, total, layout.scale), nodes)
     return nodes[best], vectors[best]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
@@ -13,9 +14,12 @@ from bannermap.platform.config import settings_json
 from bannermap.platform.tables import CLUSTER_MEMBERS, CLUSTERS, NEIGHBOURS
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
     from bannermap.platform.settings import ClusteringSettings
+
+PICTURE_FACTS = ("pixel_hash", "content_hash", "width", "height", "frames", "bytes")
+ThemeIds = Mapping[int, Sequence[str]]
 
 LAYOUT_SETTINGS = ("block_rows", "partitions", "encoder_id")
 """Not part of a clustering's name as settings: the first two only move work around, the encoder is named apart."""
@@ -25,13 +29,16 @@ def banner_pictures(banner_days: DataFrame, image_fetches: DataFrame, day: datet
     """The picture of each banner as of a day: of the newest address that gave one by then, the greatest address on a tie.
 
     Returns:
-        banner_id, pixel_hash, content_hash; banners without a picture are absent.
+        banner_id, first_seen_dt and `PICTURE_FACTS`; banners without a picture are absent.
     """
-    seen = banner_days.where(F.col("dt") <= F.lit(day)).groupBy("banner_id", "image_url").agg(F.max("dt").alias("dt"))
+    days = (F.max("dt").alias("dt"), F.min("dt").alias("first_dt"))
+    seen = banner_days.where(F.col("dt") <= F.lit(day)).groupBy("banner_id", "image_url").agg(*days)
     fetched = image_fetches.where((F.col("status") == "ok") & (F.col("fetched_dt") <= F.lit(day)))
-    picture = F.max(F.struct("dt", "image_url", "pixel_hash", "content_hash")).alias("p")
-    chosen = seen.join(fetched, ["banner_id", "image_url"]).groupBy("banner_id").agg(picture)
-    return chosen.select("banner_id", "p.pixel_hash", "p.content_hash")
+    facts = fetched.select("banner_id", "image_url", F.struct(*PICTURE_FACTS).alias("facts"))
+    newest = F.max(F.when(F.col("facts").isNotNull(), F.struct("dt", "image_url", "facts"))).alias("p")
+    chosen = seen.join(facts, ["banner_id", "image_url"], "left").groupBy("banner_id")
+    pictures = chosen.agg(newest, F.min("first_dt").alias("first_seen_dt")).where("p IS NOT NULL")
+    return pictures.select("banner_id", "first_seen_dt", "p.facts.*")
 
 
 def pictures_with_vectors(pictures: DataFrame, vectors: DataFrame) -> DataFrame:
@@ -84,15 +91,18 @@ def numbered_nodes(rows: DataFrame) -> DataFrame:
     return NODES.select(local.withColumns({"node": offset + place, **lanes}))
 
 
-def clustering_id(pictures: DataFrame, day: datetime.date, encoder_id: str, settings: ClusteringSettings) -> str:
-    """A name for what goes in: the day, and a hash of banners with their pictures, encoder and rule.
+def clustering_id(
+    pictures: DataFrame, day: datetime.date, encoder_id: str, settings: ClusteringSettings, previous: str | None
+) -> str:
+    """A name for what goes in: the day, and a hash of banners with their pictures, encoder, rule and the clustering before.
 
-    Late input for the same day gives another name, so what was published under the first stays what it was.
+    Late input for the same day, or for one before it, gives another name, so what was published under the first stays what it
+    was.
     """
     lanes = [F.sum(F.xxhash64(F.lit(seed), "banner_id", "pixel_hash").cast("decimal(38,0)")) for seed in (0, 1)]
     digest = pictures.agg(F.count("*"), *lanes).collect()[0]
     rule = settings_json(settings.model_copy(update=dict.fromkeys(LAYOUT_SETTINGS)))
-    text = "\n".join([*(str(v) for v in digest), encoder_id, rule])
+    text = "\n".join([*(str(v) for v in digest), encoder_id, rule, previous or ""])
     return f"{day.isoformat()}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
@@ -119,18 +129,54 @@ def neighbour_table_rows(lists: DataFrame, cells_id: str, encoder_id: str, day: 
 
 
 def node_outcomes(nodes: DataFrame, node_clusters: DataFrame, groups: DataFrame) -> DataFrame:
-    """One row per node: node_id, cluster_id, path, similarity_to_medoid, is_outlier, is_medoid and its group's figures."""
-    joined = nodes.select("node", "node_id").join(node_clusters, "node").join(F.broadcast(groups), "group_number")
-    return joined.withColumns({"cluster_id": F.when(F.col("accepted"), F.col("group_id")), "is_outlier": ~F.col("accepted")})
+    """One row per node: `NODE_CLUSTERS`, its group's figures, cluster_id and duplicate_set_id; ids are provisional."""
+    names = nodes.select("node", "node_id")
+    joined = names.join(node_clusters, "node").join(F.broadcast(groups), "group_number")
+    sets = names.select(F.col("node").alias("duplicate_of"), F.col("node_id").alias("duplicate_set_id"))
+    ids = {"cluster_id": F.when(F.col("accepted"), F.col("group_id")), "is_outlier": ~F.col("accepted")}
+    return joined.withColumns(ids).join(sets, "duplicate_of", "left")
 
 
-def member_rows(pictures: DataFrame, outcomes: DataFrame, name: str) -> DataFrame:
-    """`CLUSTER_MEMBERS`: the outcome of each banner's picture."""
-    joined = pictures.join(outcomes, F.col("pixel_hash") == F.col("node_id"))
-    return CLUSTER_MEMBERS.select(joined.withColumn("clustering_id", F.lit(name)))
+def provisional_members(pictures: DataFrame, outcomes: DataFrame) -> DataFrame:
+    """The outcome of each banner's picture, before ids are carried on."""
+    return pictures.join(outcomes, F.col("pixel_hash") == F.col("node_id"))
 
 
-def cluster_rows(outcomes: DataFrame, name: str) -> DataFrame:
-    """`CLUSTERS`: one row per cluster, from its medoid's row."""
-    medoids = outcomes.where("is_medoid").withColumn("clustering_id", F.lit(name))
-    return CLUSTERS.select(medoids.withColumn("medoid", F.col("node_id")))
+def member_rows(members: DataFrame, names: DataFrame, themes: ThemeIds, name: str) -> DataFrame:
+    """`CLUSTER_MEMBERS`.
+
+    Args:
+        members: see `provisional_members`.
+        names: `CLUSTER_NAMES`.
+        themes: number of themes -> theme_id by theme number, in the order of theme_numbers.
+        name: the clustering's id.
+    """
+    lived = _with_names(members, names, "left")
+    last = F.concat(F.slice("path", 1, F.size("path") - 1), F.array("cluster_id"))
+    path = F.when(F.col("is_outlier"), F.col("path")).otherwise(last)
+    return CLUSTER_MEMBERS.select(lived.withColumns({"clustering_id": F.lit(name), "path": path, "themes": _theme_map(themes)}))
+
+
+def cluster_rows(outcomes: DataFrame, names: DataFrame, themes: ThemeIds, name: str) -> DataFrame:
+    """`CLUSTERS`: one row per cluster, from its medoid's row; arguments as `member_rows`."""
+    medoids = _with_names(outcomes.where("is_medoid"), names, "inner")
+    added = {"clustering_id": F.lit(name), "medoid": F.col("node_id"), "themes": _theme_map(themes)}
+    return CLUSTERS.select(medoids.withColumns(added))
+
+
+def theme_cluster_counts(outcomes: DataFrame, counts: Sequence[int]) -> dict[tuple[int, int], int]:
+    """(k, theme number) -> clusters, for the k in the order of theme_numbers."""
+    if not counts:
+        return {}
+    each = F.posexplode("theme_numbers").alias("i", "n")
+    rows = outcomes.where("is_medoid").select(each).groupBy("i", "n").count().collect()
+    return {(counts[r["i"]], r["n"]): r["count"] for r in rows}
+
+
+def _with_names(rows: DataFrame, names: DataFrame, how: str) -> DataFrame:
+    return rows.withColumnRenamed("cluster_id", "provisional_id").join(F.broadcast(names), "provisional_id", how)
+
+
+def _theme_map(themes: ThemeIds) -> Column:
+    pairs = [(F.lit(k), F.array(*map(F.lit, ids))[F.col("theme_numbers")[i]]) for i, (k, ids) in enumerate(themes.items())]
+    return F.create_map(*[part for pair in pairs for part in pair]) if pairs else F.lit(None)

@@ -68,32 +68,29 @@ def _feature_batch(rows: pa.Table) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([users, clusters, *lists], ["user_id", "cluster_ids", *window_columns()])
 
 
-def wide_batches(
-    batches: Iterable[pa.RecordBatch], slots: Sequence[str], clusters: int, events: Sequence[str]
-) -> Iterator[pa.RecordBatch]:
+def wide_batches(batches: Iterable[pa.RecordBatch], slots: Sequence[str], events: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """The wide form of feature rows: user_id and one int column per window, event and slot.
 
     Args:
         batches: rows of user_features.
-        slots: cluster of slot 1, 2, ...; at most ``clusters``.
-        clusters: number of slots; those without a cluster are 0.
+        slots: cluster or theme of slot 1, 2, ...; "" for a slot without one, which is 0 throughout.
         events: event types that get columns.
     """
     for batch in batches:
-        dense = _dense(batch, slots, clusters)
+        dense = _dense(batch, slots)
         columns = {
             wide_column(event, window, slot + 1): pa.array(dense[:, w, EVENT_TYPES.index(event), slot]).cast(pa.int32())
             for w, window in enumerate(WINDOWS_DAYS)
             for event in events
-            for slot in range(clusters)
+            for slot in range(len(slots))
         }
         yield _named(batch, columns)
 
 
-def list_batches(batches: Iterable[pa.RecordBatch], slots: Sequence[str], clusters: int) -> Iterator[pa.RecordBatch]:
-    """The fixed-length form of feature rows: user_id and one list of 3 x ``clusters`` floats per window."""
+def list_batches(batches: Iterable[pa.RecordBatch], slots: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """The fixed-length form of feature rows: user_id and one list of 3 x slots floats per window."""
     for batch in batches:
-        lists = fixed_length_lists(_dense(batch, slots, clusters))
+        lists = fixed_length_lists(_dense(batch, slots))
         offsets = pa.array(np.arange(len(lists) + 1, dtype=np.int32) * lists.shape[2])
         columns = {
             list_column(window): pa.ListArray.from_arrays(offsets, pa.array(np.ascontiguousarray(lists[:, w]).ravel()))
@@ -102,14 +99,14 @@ def list_batches(batches: Iterable[pa.RecordBatch], slots: Sequence[str], cluste
         yield _named(batch, columns)
 
 
-def _dense(batch: pa.RecordBatch, slots: Sequence[str], clusters: int) -> np.ndarray:
+def _dense(batch: pa.RecordBatch, slots: Sequence[str]) -> np.ndarray:
     ids = batch.column("cluster_ids")
     lengths = pc.list_value_length(ids).to_numpy(zero_copy_only=False)
     places = pc.index_in(ids.flatten(), value_set=pa.array(list(slots), ids.type.value_type)).fill_null(-1)
     columns = [batch.column(window_column(e, w)).flatten().to_numpy() for w in WINDOWS_DAYS for e in EVENT_TYPES]
     counts = np.column_stack(columns).reshape(-1, len(WINDOWS_DAYS), len(EVENT_TYPES))
     offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-    return dense_counts(offsets, places.to_numpy(zero_copy_only=False), counts, clusters)
+    return dense_counts(offsets, places.to_numpy(zero_copy_only=False), counts, len(slots))
 
 
 def _named(batch: pa.RecordBatch, columns: Mapping[str, pa.Array]) -> pa.RecordBatch:

@@ -17,10 +17,10 @@ from bannermap.platform.tables import (
     CLUSTER_MEMBERS,
     CLUSTERINGS,
     FEATURE_PUBLICATIONS,
+    THEMES,
     USER_CLUSTER_COUNTS,
     USER_FEATURES,
     WIDE_SLOTS,
-    Table,
     user_feature_lists,
     user_features_wide,
 )
@@ -131,28 +131,36 @@ def _write(context: JobContext, revision: Revision, reach: DataFrame, assignment
     }
     features = t.user_feature_rows(reach, assignment, revision.as_of).persist()
     users = features.count()
-
-    def put(table: Table, rows: DataFrame) -> None:
-        context.warehouse.overwrite_partition(table, rows.withColumns(stamp), **revision.partition)
-
-    put(USER_CLUSTER_COUNTS, t.long_rows(features))
-    put(USER_FEATURES, features)
-    slots = _write_slots(context, revision.clustering_id, assignment)
     wide = context.settings.features
-    put(
-        user_features_wide(wide.wide_clusters, wide.wide_events),
-        t.wide_rows(features, slots, wide.wide_clusters, wide.wide_events),
+    slots = _write_slots(context, revision.clustering_id, wide.wide_themes)
+    by_theme = _theme_rows(context, revision, reach).persist()
+    frames = [
+        (USER_CLUSTER_COUNTS, t.long_rows(features)),
+        (USER_FEATURES, features),
+        (user_features_wide(wide.wide_themes, wide.wide_events), t.wide_rows(by_theme, slots, wide.wide_events)),
+        (user_feature_lists(wide.wide_themes), t.list_rows(by_theme, slots)),
+    ]
+    context.warehouse.overwrite_partition_of_each(
+        [(table, rows.withColumns(stamp)) for table, rows in frames], **revision.partition
     )
-    put(user_feature_lists(wide.wide_clusters), t.list_rows(features, slots, wide.wide_clusters))
     row = (revision.as_of, revision.clustering_id, revision.number, revision.digest, revision.available_at, users)
     context.warehouse.merge(FEATURE_PUBLICATIONS, context.warehouse.spark.createDataFrame([row], FEATURE_PUBLICATIONS.schema))
     features.unpersist()
+    by_theme.unpersist()
     return users
 
 
-def _write_slots(context: JobContext, clustering_id: str, assignment: DataFrame) -> list[str]:
-    number = context.settings.features.wide_clusters
-    rows = t.largest_clusters(assignment, number)
-    stamped = rows.withColumns({"clustering_id": F.lit(clustering_id), "slots": F.lit(number)})
-    context.warehouse.overwrite_partition(WIDE_SLOTS, stamped, clustering_id=clustering_id, slots=number)
-    return [r["cluster_id"] for r in rows.orderBy("slot").collect()]
+def _theme_rows(context: JobContext, revision: Revision, reach: DataFrame) -> DataFrame:
+    """User features with themes in the place of clusters; outliers count by their nearest theme."""
+    members = context.warehouse.read(CLUSTER_MEMBERS, "cluster_banners")
+    themes = t.themed_banners(members, revision.clustering_id, context.settings.features.wide_themes)
+    return t.user_feature_rows(reach, themes, revision.as_of)
+
+
+def _write_slots(context: JobContext, clustering_id: str, number: int) -> list[str]:
+    """The theme of each slot, "" where a slot has none."""
+    here = (F.col("clustering_id") == clustering_id) & (F.col("k") == number)
+    rows = context.warehouse.read(THEMES, "cluster_banners").where(here).withColumnRenamed("k", "slots")
+    context.warehouse.overwrite_partition(WIDE_SLOTS, rows, clustering_id=clustering_id, slots=number)
+    themes = {r["slot"]: r["theme_id"] for r in rows.select("slot", "theme_id").collect()}
+    return [themes.get(slot, "") for slot in range(1, number + 1)]

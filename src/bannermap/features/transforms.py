@@ -37,6 +37,13 @@ def clustered_banners(cluster_members: DataFrame, clustering_id: str) -> DataFra
     return cluster_members.where(inside).select("banner_id", "cluster_id")
 
 
+def themed_banners(cluster_members: DataFrame, clustering_id: str, themes: int) -> DataFrame:
+    """The assignment of one clustering to a number of themes: banner_id, cluster_id (the theme's); outliers have one too."""
+    theme = F.col("themes")[themes]
+    inside = (F.col("clustering_id") == clustering_id) & theme.isNotNull()
+    return cluster_members.where(inside).select("banner_id", theme.alias("cluster_id"))
+
+
 def partials_in_reach(partials: DataFrame, as_of: datetime.date) -> DataFrame:
     """Partials of the longest window that ends with ``as_of``: nothing after that day goes in."""
     first = as_of - datetime.timedelta(days=LONGEST_WINDOW_DAYS - 1)
@@ -90,24 +97,22 @@ def long_rows(features: DataFrame) -> DataFrame:
     return features.select(*rest, F.inline(aligned))
 
 
-def largest_clusters(assignment: DataFrame, slots: int) -> DataFrame:
-    """The clusters of the fixed slots: slot (from 1), cluster_id, banners; most banners first, ties by cluster_id."""
-    sizes = assignment.groupBy("cluster_id").agg(F.count("*").alias("banners"))
-    largest = sizes.orderBy(F.desc("banners"), "cluster_id").limit(slots).collect()
-    rows = [(number, r["cluster_id"], r["banners"]) for number, r in enumerate(largest, start=1)]
-    return assignment.sparkSession.createDataFrame(rows, "slot int, cluster_id string, banners bigint")
+def wide_rows(features: DataFrame, slots: Sequence[str], events: Sequence[str]) -> DataFrame:
+    """Rows of `user_features_wide`, less what a publication adds.
+
+    Args:
+        features: see `user_feature_rows`, by theme.
+        slots: the theme of slot 1, 2, ...; "" where a slot has none.
+        events: event types that get columns.
+    """
+    convert = functools.partial(wide_batches, slots=slots, events=events)
+    return features.mapInArrow(convert, _part(*_unpublished(user_features_wide(len(slots), events))))
 
 
-def wide_rows(features: DataFrame, slots: Sequence[str], clusters: int, events: Sequence[str]) -> DataFrame:
-    """Rows of `user_features_wide`, less what a publication adds."""
-    convert = functools.partial(wide_batches, slots=slots, clusters=clusters, events=events)
-    return features.mapInArrow(convert, _part(*_unpublished(user_features_wide(clusters, events))))
-
-
-def list_rows(features: DataFrame, slots: Sequence[str], clusters: int) -> DataFrame:
-    """Rows of `user_feature_lists`, less what a publication adds."""
-    convert = functools.partial(list_batches, slots=slots, clusters=clusters)
-    return features.mapInArrow(convert, _part(*_unpublished(user_feature_lists(clusters))))
+def list_rows(features: DataFrame, slots: Sequence[str]) -> DataFrame:
+    """Rows of `user_feature_lists`, less what a publication adds; arguments as `wide_rows`."""
+    convert = functools.partial(list_batches, slots=slots)
+    return features.mapInArrow(convert, _part(*_unpublished(user_feature_lists(len(slots)))))
 
 
 def _unpublished(table: Table) -> tuple[Table, list[str]]:

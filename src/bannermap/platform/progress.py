@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 GROUP_PROPERTY = "spark.jobGroup.id"
 DESCRIPTION_PROPERTY = "spark.job.description"
 LEAST_TASKS_DONE = 2
+LEAST_LEFT_S = 5.0
+"""Seconds; with less left the next job of the phase is what matters, and nothing is known of it."""
 THREAD = "bannermap-progress"
 END_S = 10.0
 """Seconds to wait for the reporting thread at the end of a phase: a reading that hangs must not hold the job."""
@@ -74,7 +76,9 @@ def progress_text(steps: Sequence[StepReading], seconds: float) -> str:
     if done >= tasks:
         return f"{done} tasks done, {duration(seconds)} so far, no task at the moment"
     left = seconds_left(done, tasks, seconds)
-    return f"{done} of {tasks} tasks, " + (f"about {duration(left)} left" if left is not None else "time left not known yet")
+    if left is None:
+        return f"{done} of {tasks} tasks, time left not known yet"
+    return f"{done} of {tasks} tasks" + (f", about {duration(left)} left" if left >= LEAST_LEFT_S else " so far")
 
 
 def duration(seconds: float) -> str:

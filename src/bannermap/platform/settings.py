@@ -90,9 +90,18 @@ class ClusteringSettings(Section):
     k_neighbors: Annotated[int, Field(ge=1, le=1000)] = 30
     split_search: Literal["lookahead", "first"] = "lookahead"
     search: Literal["exact"] = "exact"
+    theme_counts: tuple[Annotated[int, Field(ge=1, le=32)], ...] = (5, 10, 15)
+    min_duplicate_cosine: Cosine = 0.98
     encoder_id: str | None = None
     block_rows: Annotated[int, Field(ge=2, le=1_000_000)] = 16384
     partitions: Positive = 8
+
+    @field_validator("theme_counts")
+    @classmethod
+    def _each_count_once(cls, counts: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(counts)) < len(counts):
+            raise ValueError(f"{', '.join(map(str, counts))} names a number twice: name each once")
+        return counts
 
     @model_validator(mode="after")
     def _thresholds_in_order(self) -> ClusteringSettings:
@@ -110,7 +119,7 @@ class FeatureSettings(Section):
     kept_days: Annotated[int, Field(ge=30, le=3650)]
     available_lag_hours: Annotated[float, Field(ge=0.0, le=24.0 * 30)]
     min_share_of_previous_day: Share
-    wide_clusters: Annotated[int, Field(ge=1, le=32)]
+    wide_themes: Annotated[int, Field(ge=1, le=32)]
     wide_events: Annotated[tuple[Literal["request", "impression", "click"], ...], Field(min_length=1)]
 
     @field_validator("wide_events")
@@ -152,3 +161,12 @@ class Settings(Section):
     features: FeatureSettings
     report: ReportSettings
     sample: SampleSettings
+
+    @model_validator(mode="after")
+    def _wide_themes_are_made(self) -> Settings:
+        if self.features.wide_themes not in self.clustering.theme_counts:
+            raise ValueError(
+                f"features.wide_themes is {self.features.wide_themes} and clustering.theme_counts makes "
+                f"{', '.join(map(str, self.clustering.theme_counts)) or 'none'}: take one of those, or add it there"
+            )
+        return self

@@ -6,12 +6,13 @@ import datetime as dt
 import functools
 import operator
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bannermap.platform.errors import InputError
-from bannermap.platform.files import path_exists, replace_folder
+from bannermap.platform.files import modified_ms, path_exists, remove, replace_folder
 from bannermap.platform.tables import Table
 from bannermap.platform.versions import TABLE_PROPERTY, VERSION_PROPERTY, note_parquet_version, refusal, stored_version
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
 __all__ = ["Warehouse", "path_exists", "sql_literal"]
+
+WRITERS = 4
 
 
 @dataclass
@@ -109,6 +112,21 @@ class Warehouse:
         else:
             self._replace_delta_partition(table, declared, partition)
 
+    def overwrite_partition_of_each(self, frames: Sequence[tuple[Table, DataFrame]], **partition: Any) -> None:
+        """`overwrite_partition` for several tables at once: small commits are mostly waiting. All end before an error is raised.
+
+        Args:
+            frames: different tables with their rows.
+            partition: column name -> value, the same for all.
+        """
+        from pyspark import inheritable_thread_target
+
+        write = inheritable_thread_target(self.spark)(lambda item: self.overwrite_partition(*item, **partition))
+        with ThreadPoolExecutor(WRITERS) as pool:
+            done = [pool.submit(write, item) for item in frames]
+        for one in done:
+            one.result()
+
     def overwrite_partitions(self, table: Table, frame: DataFrame, column: str, values: Sequence[Any]) -> None:
         """Replace several partitions of a Delta table in one commit; those that the frame has no rows for end up empty.
 
@@ -177,6 +195,7 @@ class Warehouse:
         self.check(table)
         if self.exists(table):
             return DeltaTable.forPath(self.spark, self.path(table))
+        _clear_unborn(self.spark, self.path(table))
         builder = DeltaTable.createIfNotExists(self.spark).location(self.path(table)).addColumns(table.schema)
         builder = builder.property(TABLE_PROPERTY, table.name).property(VERSION_PROPERTY, str(table.version))
         return builder.partitionedBy(*table.partition_by).execute()
@@ -209,3 +228,11 @@ def sql_literal(value: Any) -> str:
     if isinstance(value, bool | int | float):
         return str(value)
     return "'" + str(value).replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _clear_unborn(spark: SparkSession, path: str) -> None:
+    """Remove what a run left that was killed between making a table's folder and its first commit; Delta refuses to create
+    a table where anything lies. Only a log folder without a commit is removed; with anything else beside it, Delta says so."""
+    commits = [name for name in modified_ms(spark, f"{path}/_delta_log") if name.endswith(".json")]
+    if set(modified_ms(spark, path)) == {"_delta_log"} and not commits:
+        remove(spark, path)

@@ -113,7 +113,7 @@ THEMES = Table(
         "clustering_id": "string: see clusterings",
         "k": "int: number of themes asked for",
         "slot": "int: 1 to k; a theme keeps its slot while it lives",
-        "theme_id": "string: a hash of the clustering it was born in, k and its members; kept while it lives",
+        "theme_id": "string: a hash of the clustering it was born in, k and its number there; kept while it lives",
         "born_dt": "date: day of the clustering it was born in",
         "clusters": "bigint: clusters in it",
         "banners": "bigint: banners in it, outliers too",
@@ -170,7 +170,7 @@ FILE_MEMBERS = Table(
 FILE_CLUSTERS = Table(
     name="file_clusters",
     about="cluster_banners on plain files: one row per cluster; the folder is `clusters`.",
-    columns={c: m for c, m in CLUSTERS.columns.items() if c != "clustering_id"},
+    columns={c: m for c, m in CLUSTERS.columns.items() if c not in ("clustering_id", "born_dt", "themes")},
     key=("cluster_id",),
     format="parquet",
 )

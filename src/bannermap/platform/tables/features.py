@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bannermap.platform.tables.declaration import Table
+from bannermap.platform.tables.migrations import Rebuild
 from bannermap.platform.tables.names import (
     EVENT_TYPES,
     UNCLUSTERED,
@@ -105,7 +106,7 @@ def user_features_wide(clusters: int, events: Sequence[str]) -> Table:
         columns={
             **_PUBLISHED,
             "user_id": "string: who",
-            **dict.fromkeys(names, "int: count in the window; 0 where the user or the day has no such cluster"),
+            **dict.fromkeys(names, "int: count in the window; 0 where the user or the day has no such theme"),
             "available_at": "timestamp: see feature_publications",
         },
         key=("dt", "clustering_id", "revision", "user_id"),
@@ -137,16 +138,18 @@ USER_FEATURES_WIDE = user_features_wide(5, EVENT_TYPES)
 USER_FEATURE_LISTS = user_feature_lists(5)
 WIDE_SLOTS = Table(
     name="wide_slots",
-    about="Which cluster each slot of the wide and list exports holds; slots without a row are 0 throughout.",
+    about="Which theme each slot of the wide and list exports holds; slots without a row are 0 throughout.",
     columns={
         "clustering_id": "string: see clusterings",
         "slots": "int: number of slots of the export",
-        "slot": "int: 1 is the cluster with most banners; ties by cluster_id",
-        "cluster_id": "string: see clusters",
-        "banners": "bigint: banners of the cluster",
+        "slot": "int: see themes",
+        "theme_id": "string: see themes",
+        "banners": "bigint: banners of the theme",
     },
     key=("clustering_id", "slots", "slot"),
     partition_by=("clustering_id", "slots"),
+    version=2,
+    migrations={2: Rebuild("build_user_features", "slots hold themes, not clusters")},
 )
 
 FILE_USER_CLUSTER_COUNTS = Table(
