@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import socket
@@ -43,6 +44,18 @@ def test_a_run_is_noted_with_its_phase_while_it_runs_and_gone_when_it_ends(wareh
         run_stage(Stage("job", work), warehouse, base_settings, NEXT)
     assert running_runs(warehouse.spark, warehouse.root) == [] and names(warehouse) == []
     assert {r.failed_phase for r in warehouse.read(RUNS).collect()} == {None, "half way"}
+
+
+def test_a_failure_that_a_stage_bore_is_not_the_one_it_failed_of(warehouse, base_settings):
+    def work(context):
+        with contextlib.suppress(KeyError), context.phase("borne"):
+            raise KeyError
+        with context.phase("outer"), context.phase("inner"):
+            raise InputError("no such day")
+
+    with pytest.raises(InputError):
+        run_stage(Stage("job", work), warehouse, base_settings, DAY)
+    assert [r.failed_phase for r in warehouse.read(RUNS).collect()] == ["inner"]
 
 
 def test_a_run_that_ended_takes_the_killed_ones_of_its_job_and_day_with_it(spark, warehouse):

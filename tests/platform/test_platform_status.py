@@ -139,6 +139,12 @@ def test_all_is_well_after_the_chain_and_the_report_is_due_on_the_last_day_only(
     assert [c.state for c in shown.cells if c.job in LAST_DAY_ONLY] == [State.NOT_DUE, State.NOT_DUE, State.OK]
 
 
+def test_runs_of_other_jobs_make_no_day_due():
+    other = done("another_job", DAYS[2])
+    killed = OpenRun("another_job", DAYS[1], BEGAN, None, "h", False)
+    assert days_between(Facts([*whole_day(DAYS[0]), other], [killed])) == [DAYS[0]]
+
+
 def test_days_between_the_first_and_the_last_are_missing_as_one_item_with_the_whole_chain():
     shown = view(Facts([*whole_day(DAYS[0]), *whole_day(DAYS[2], 20)], log_days=logs(DAYS[0], DAYS[2])), options=" --set a.b=c")
     assert not shown.well

@@ -73,6 +73,7 @@ class JobContext:
         heading = f"{self.dt} {self.run.job}: {label}"
         say(heading)
         self.note_phase(name)
+        self.run.failed_phase = None  # of an earlier phase, whose failure the stage has borne
         context, interval_s = self.warehouse.spark.sparkContext, self.settings.spark.progress_seconds
         group, description = f"{self.run.run_id} {name}", f"{self.run.job} {self.dt}: {label}"
         began = time.monotonic()

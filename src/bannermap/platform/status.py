@@ -150,9 +150,9 @@ class Cell:
 
 
 def days_between(facts: Facts) -> list[datetime.date]:
-    """All days from the first to the last that a log, a run or a running job names, ascending."""
+    """All days from the first to the last that a log or a run of the chain names, ascending."""
     named = {d for days in facts.log_days.values() for d in days}
-    named |= {r.dt for r in facts.ended} | {r.dt for r in facts.open}
+    named |= {r.dt for r in facts.ended if r.job in CHAIN} | {r.dt for r in facts.open if r.job in CHAIN}
     if not named:
         return []
     first, last = min(named), max(named)

@@ -198,7 +198,9 @@ class Warehouse:
         _clear_unborn(self.spark, self.path(table))
         builder = DeltaTable.createIfNotExists(self.spark).location(self.path(table)).addColumns(table.schema)
         builder = builder.property(TABLE_PROPERTY, table.name).property(VERSION_PROPERTY, str(table.version))
-        return builder.partitionedBy(*table.partition_by).execute()
+        made = builder.partitionedBy(*table.partition_by).execute()
+        self._as_declared.add(table.name)
+        return made
 
     def _pinned_version(self, table: Table) -> int:
         from delta.tables import DeltaTable
