@@ -139,6 +139,25 @@ def test_all_is_well_after_the_chain_and_the_report_is_due_on_the_last_day_only(
     assert [c.state for c in shown.cells if c.job in LAST_DAY_ONLY] == [State.NOT_DUE, State.NOT_DUE, State.OK]
 
 
+def state_of(job, ended, notes=()):
+    return {c.job: c.state for c in judged(Facts(ended, notes), DAYS[:1])}[job]
+
+
+def test_a_job_is_stale_when_one_before_it_ended_while_it_ran_or_ran_only_later():
+    cluster = done("cluster_banners", DAYS[0], 10, metrics={"x": 1.0})
+    features = EndedRun("build_user_features", DAYS[0], True, BEGAN + datetime.timedelta(minutes=20), 600.0)
+    meanwhile = EndedRun("cluster_banners", DAYS[0], True, BEGAN + datetime.timedelta(minutes=19), 300.0, metrics={"x": 2.0})
+    assert state_of("build_user_features", [cluster, features]) == State.OK
+    assert state_of("build_user_features", [cluster, features, meanwhile]) == State.STALE
+    assert state_of("build_user_features", [features, meanwhile]) == State.STALE
+
+
+def test_a_note_that_a_later_run_left_behind_is_passed_over():
+    note = OpenRun("dedupe_banners", DAYS[0], BEGAN, None, "h", False)
+    assert state_of("dedupe_banners", [done("dedupe_banners", DAYS[0], 1)], [note]) == State.OK
+    assert state_of("dedupe_banners", [done("dedupe_banners", DAYS[0], -1)], [note]) == State.UNFINISHED
+
+
 def test_runs_of_other_jobs_make_no_day_due():
     other = done("another_job", DAYS[2])
     killed = OpenRun("another_job", DAYS[1], BEGAN, None, "h", False)
