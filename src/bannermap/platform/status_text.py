@@ -60,7 +60,8 @@ def as_text(view: Overview) -> str:
         empty = f"{view.warehouse}: no run, and no day in the logs. Check paths.warehouse, paths.banner_log and paths.event_log."
         return "\n".join([empty, *view.problems])
     days = sorted({c.dt for c in view.cells})
-    head = f"{view.warehouse}: {len(days)} days, {days[0]} to {days[-1]}; times in UTC"
+    span = f"{len(days)} days, {days[0]} to {days[-1]}" if len(days) > 1 else str(days[0])
+    head = f"{view.warehouse}: {span}; times in UTC"
     parts = [head, "", *_table(view.cells), *_sections(view), *_rejected(view.cells)]
     if view.problems:
         parts += ["", "Cannot be read:", *(f"  {problem}" for problem in view.problems)]
