@@ -100,5 +100,6 @@ def run_on_files(spark: SparkSession, settings: Settings, values: Mapping[str, s
     say(f"{len(names)} files in {root}: {by_status}; vectors in {values['out']}")
 
 
-STAGE = Stage("embed_banners", run)
+PHASES = ("fetch, decode and encode", "write bytes and vectors", "encode stored images", "write image_fetches")
+STAGE = Stage("embed_banners", run, PHASES)
 FILES = FileMode({"images": "folder of images, searched with its subfolders"}, run_on_files)

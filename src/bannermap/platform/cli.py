@@ -17,6 +17,7 @@ from bannermap.platform.runs import JobContext, Run, record, say
 from bannermap.platform.session import build_session
 from bannermap.platform.settings import Settings
 from bannermap.platform.storage import Warehouse
+from bannermap.platform.tables import RUNS
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -32,10 +33,12 @@ class Stage:
     Attributes:
         name: job name, as in ``spark-submit.sh NAME``.
         run: reads tables, writes tables, fills in the manifest.
+        phases: names of its phases in order, so that progress can say which of how many.
     """
 
     name: str
     run: Callable[[JobContext], None]
+    phases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,19 +85,44 @@ def config_main(name: str, about: str | None, run: Callable[[Settings], None], a
         run: the work.
         argv: options; the process's without.
     """
-    options = argparse.ArgumentParser(prog=f"spark-submit.sh {name}", description=about, allow_abbrev=False)
+    return command_main(name, about, lambda settings, _: run(settings), argv=argv)
+
+
+def command_main(
+    name: str,
+    about: str | None,
+    run: Callable[[Settings, argparse.Namespace], int | None],
+    add_options: Callable[[argparse.ArgumentParser], None] | None = None,
+    argv: Sequence[str] | None = None,
+) -> int:
+    """Like `config_main`, with options and an exit code of the command's own.
+
+    Args:
+        name: as in ``spark-submit.sh NAME``.
+        about: help text; its first line says what the command does.
+        run: the work; gets all options, and may return an exit code.
+        add_options: adds the command's options.
+        argv: options; the process's without.
+    """
+    options = argparse.ArgumentParser(
+        prog=f"spark-submit.sh {name}",
+        description=about,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     add_config_options(options)
+    if add_options:
+        add_options(options)
     arguments = options.parse_args(argv)
-    return _reported(name, lambda: run(resolve(arguments)))
+    return _reported(name, lambda: run(resolve(arguments), arguments))
 
 
-def _reported(name: str, work: Callable[[], None]) -> int:
+def _reported(name: str, work: Callable[[], int | None]) -> int:
     try:
-        work()
+        return work() or 0
     except BannermapError as error:
         print(f"[bannermap] {name} stopped. {error}", file=sys.stderr, flush=True)
         return error.exit_code
-    return 0
 
 
 def parser(job: Job) -> argparse.ArgumentParser:
@@ -134,7 +162,9 @@ def resolve(arguments: argparse.Namespace) -> Settings:
 def run_stage(stage: Stage, warehouse: Warehouse, settings: Settings, day: dt.date) -> Run:
     """Run one stage for one day and leave its manifest row, also when it fails."""
     warehouse.versions_read.clear()
-    context = JobContext(warehouse, settings, day, Run(stage.name, day))
+    warehouse.check(RUNS)  # a run that could not be recorded must not work for an hour first
+    context = JobContext(warehouse, settings, day, Run(stage.name, day), stage.phases)
+    context.note_phase(None)
     try:
         stage.run(context)
     except BaseException as error:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from bannermap import __version__
 from bannermap.platform.config import settings_hash, settings_json
+from bannermap.platform.progress import reported
+from bannermap.platform.running import RunningRun, forget_running, note_running
 from bannermap.platform.settings import Settings
 from bannermap.platform.storage import Warehouse
 from bannermap.platform.tables import REJECTS, RUNS
@@ -37,6 +39,7 @@ class Run:
     rejected: dict[str, int] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     phase_seconds: dict[str, float] = field(default_factory=dict)
+    failed_phase: str | None = None
     started_at: datetime.datetime = field(default_factory=lambda: datetime.datetime.now(datetime.UTC))
     _clock: float = field(default_factory=time.monotonic)
 
@@ -54,25 +57,40 @@ class JobContext:
         settings: the resolved configuration.
         dt: the day; never the clock.
         run: the manifest row.
+        phases: names of the phases to come, in order, so that each can say which of how many it is; may be empty.
     """
 
     warehouse: Warehouse
     settings: Settings
     dt: datetime.date
     run: Run
+    phases: tuple[str, ...] = ()
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Name a phase in the terminal, in the Spark UI and in the manifest."""
-        context = self.warehouse.spark.sparkContext
-        context.setJobDescription(f"{self.run.job} {self.dt}: {name}")
-        say(f"{self.dt} {self.run.job}: {name}")
+        """Name a phase in the terminal, in the Spark UI and in the manifest, and say how far it is while it is long."""
+        label = f"{name} (phase {self.phases.index(name) + 1} of {len(self.phases)})" if name in self.phases else name
+        heading = f"{self.dt} {self.run.job}: {label}"
+        say(heading)
+        self.note_phase(name)
+        self.run.failed_phase = None  # of an earlier phase, whose failure the stage has borne
+        context, interval_s = self.warehouse.spark.sparkContext, self.settings.spark.progress_seconds
+        group, description = f"{self.run.run_id} {name}", f"{self.run.job} {self.dt}: {label}"
         began = time.monotonic()
         try:
-            yield
+            with reported(context, group, description, interval_s, lambda text: say(f"{heading}: {text}")):
+                yield
+        except BaseException:
+            self.run.failed_phase = self.run.failed_phase or name
+            raise
         finally:
             self.run.phase_seconds[name] = self.run.phase_seconds.get(name, 0.0) + time.monotonic() - began
-            context.setJobDescription("")
+
+    def note_phase(self, name: str | None) -> None:
+        """Leave word of the run and its phase, for a run that is killed and cannot tell; nothing in a dry run."""
+        if not self.warehouse.read_only:
+            running = RunningRun(self.run.run_id, self.run.job, self.dt, self.run.started_at, name)
+            note_running(self.warehouse.spark, self.warehouse.root, running)
 
     def reject(self, rows: DataFrame) -> None:
         """Store refused rows and count them by reason; an empty frame clears those of an earlier run.
@@ -90,7 +108,7 @@ class JobContext:
 
 
 def record(context: JobContext, error: BaseException | None) -> None:
-    """Append the manifest row of a finished run."""
+    """Append the manifest row of a run that ended, and remove the word of it as a running one."""
     run, spark = context.run, context.warehouse.spark
     row = {
         "run_id": run.run_id,
@@ -98,6 +116,7 @@ def record(context: JobContext, error: BaseException | None) -> None:
         "dt": run.dt,
         "status": "failed" if error else "succeeded",
         "error": f"{type(error).__name__}: {error}"[:4000] if error else None,
+        "failed_phase": run.failed_phase if error else None,
         "started_at": run.started_at,
         "seconds": run.seconds(),
         "config_hash": settings_hash(context.settings),
@@ -111,3 +130,5 @@ def record(context: JobContext, error: BaseException | None) -> None:
         "phase_seconds": run.phase_seconds,
     }
     context.warehouse.append(RUNS, spark.createDataFrame([tuple(row[c] for c in RUNS.columns)], RUNS.schema))
+    if not context.warehouse.read_only:
+        forget_running(spark, context.warehouse.root, run.job, run.dt)

@@ -36,6 +36,7 @@ class SparkSettings(Section):
     shuffle_partitions: Positive
     arrow_batch_rows: Annotated[int, Field(ge=1, le=10_000)]
     log_level: Literal["ERROR", "WARN", "INFO"]
+    progress_seconds: Annotated[float, Field(ge=0.0)]
     extra: dict[str, str]
 
 

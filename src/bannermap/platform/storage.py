@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bannermap.platform.errors import InputError
+from bannermap.platform.files import modified_ms, path_exists, remove, replace_folder
 from bannermap.platform.tables import Table
+from bannermap.platform.versions import TABLE_PROPERTY, VERSION_PROPERTY, note_parquet_version, refusal, stored_version
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
+__all__ = ["Warehouse", "path_exists", "sql_literal"]
+
 WRITERS = 4
-TABLE_PROPERTY = "bannermap.table"
 
 
 @dataclass
@@ -36,6 +39,7 @@ class Warehouse:
     root: str
     read_only: bool = False
     versions_read: dict[str, int] = field(default_factory=dict)
+    _as_declared: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         if "://" not in self.root:
@@ -53,6 +57,21 @@ class Warehouse:
 
         return DeltaTable.isDeltaTable(self.spark, self.path(table))
 
+    def check(self, table: Table) -> None:
+        """Refuse a stored table of another version or with other columns than declared; asked of each table once.
+
+        Raises:
+            InputError: it would be misread; the message says how to mend it.
+        """
+        if table.name in self._as_declared:
+            return
+        stored = stored_version(self.spark, table, self.path(table))
+        problem = refusal(table, stored, self.path(table)) if stored else None
+        if problem:
+            raise InputError(problem)
+        if stored:
+            self._as_declared.add(table.name)
+
     def read(self, table: Table, made_by: str = "an earlier job") -> DataFrame:
         """The newest committed version, pinned; declared columns only.
 
@@ -61,12 +80,13 @@ class Warehouse:
             made_by: the job that makes it, for the message when it is absent.
 
         Raises:
-            InputError: the table is not there.
+            InputError: the table is not there, or would be misread.
         """
         if not self.exists(table):
             raise InputError(
                 f"There is no table {table.name} at {self.path(table)}. Run {made_by} first or check paths.warehouse."
             )
+        self.check(table)
         if table.format == "parquet":
             return table.select(self.spark.read.schema(table.schema).parquet(self.path(table)))
         version = self._pinned_version(table)
@@ -86,7 +106,7 @@ class Warehouse:
         """
         declared = table.select(frame)
         if self.read_only:
-            _compute_only(declared)
+            self._compute_only(table, declared)
         elif table.format == "parquet":
             self._replace_parquet_partition(table, declared, partition)
         else:
@@ -118,7 +138,7 @@ class Warehouse:
         """
         declared = table.select(frame)
         if self.read_only:
-            _compute_only(declared)
+            self._compute_only(table, declared)
         else:
             self._create(table)
             predicate = f"{column} IN ({', '.join(map(sql_literal, values))})"
@@ -136,7 +156,7 @@ class Warehouse:
 
         declared = table.select(frame)
         if self.read_only:
-            _compute_only(declared)
+            self._compute_only(table, declared)
             return
         rest = [c for c in table.columns if c not in table.key]
         differs: list[Column] = [~F.col(f"old.{c}").eqNullSafe(F.col(f"new.{c}")) for c in rest]
@@ -151,7 +171,7 @@ class Warehouse:
         """Insert rows whose key is not there yet; rows of known keys are left as they were first written."""
         declared = table.select(frame)
         if self.read_only:
-            _compute_only(declared)
+            self._compute_only(table, declared)
         else:
             self._merge_into(table, declared).whenNotMatchedInsertAll().execute()
 
@@ -161,6 +181,10 @@ class Warehouse:
             self._create(table)
             table.select(frame).write.format("delta").mode("append").save(self.path(table))
 
+    def _compute_only(self, table: Table, frame: DataFrame) -> None:
+        self.check(table)
+        frame.write.format("noop").mode("overwrite").save()
+
     def _merge_into(self, table: Table, frame: DataFrame) -> Any:
         target = self._create(table).alias("old")
         return target.merge(frame.alias("new"), " AND ".join(f"old.{c} <=> new.{c}" for c in table.key))
@@ -168,11 +192,15 @@ class Warehouse:
     def _create(self, table: Table) -> Any:
         from delta.tables import DeltaTable
 
+        self.check(table)
         if self.exists(table):
             return DeltaTable.forPath(self.spark, self.path(table))
         _clear_unborn(self.spark, self.path(table))
         builder = DeltaTable.createIfNotExists(self.spark).location(self.path(table)).addColumns(table.schema)
-        return builder.partitionedBy(*table.partition_by).property(TABLE_PROPERTY, table.name).execute()
+        builder = builder.property(TABLE_PROPERTY, table.name).property(VERSION_PROPERTY, str(table.version))
+        made = builder.partitionedBy(*table.partition_by).execute()
+        self._as_declared.add(table.name)
+        return made
 
     def _pinned_version(self, table: Table) -> int:
         from delta.tables import DeltaTable
@@ -187,6 +215,9 @@ class Warehouse:
         frame.write.format("delta").mode("overwrite").option("replaceWhere", predicate).save(self.path(table))
 
     def _replace_parquet_partition(self, table: Table, frame: DataFrame, partition: dict[str, Any]) -> None:
+        self.check(table)
+        if not self.exists(table):
+            note_parquet_version(self.spark, table, self.path(table), table.version)
         folder = "/".join(f"{column}={value}" for column, value in partition.items())
         staging = f"{self.path(table)}/_staging/{folder}"
         replace_folder(self.spark, frame.drop(*partition), f"{self.path(table)}/{folder}", staging)
@@ -201,41 +232,9 @@ def sql_literal(value: Any) -> str:
     return "'" + str(value).replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-def path_exists(spark: SparkSession, path: str) -> bool:
-    """Whether a file or folder is there, on any file system that Spark knows."""
-    hadoop_path, file_system = _hadoop(spark, path)
-    return bool(file_system.exists(hadoop_path))
-
-
-def replace_folder(spark: SparkSession, frame: DataFrame, path: str, staging: str) -> None:
-    """Write Parquet aside, then put it in place of ``path``: a reader sees old or new files, never some of each.
-
-    Killed between the two renames, the folder is absent until the job runs again; it is never half written.
-    """
-    frame.write.mode("overwrite").parquet(staging)
-    target, file_system = _hadoop(spark, path)
-    file_system.delete(target, True)
-    file_system.mkdirs(target.getParent())
-    source, _ = _hadoop(spark, staging)
-    if not file_system.rename(source, target):
-        raise InputError(f"{staging} could not be renamed to {path}. Is it writable, and does no other run write it?")
-
-
 def _clear_unborn(spark: SparkSession, path: str) -> None:
     """Remove what a run left that was killed between making a table's folder and its first commit; Delta refuses to create
     a table where anything lies. Only a log folder without a commit is removed; with anything else beside it, Delta says so."""
-    folder, file_system = _hadoop(spark, path)
-    names = {f.getPath().getName() for f in file_system.listStatus(folder)} if file_system.exists(folder) else set()
-    log, _ = _hadoop(spark, f"{path}/_delta_log")
-    if names == {"_delta_log"} and not any(f.getPath().getName().endswith(".json") for f in file_system.listStatus(log)):
-        file_system.delete(folder, True)
-
-
-def _hadoop(spark: SparkSession, path: str) -> tuple[Any, Any]:
-    jvm: Any = spark.sparkContext._jvm
-    hadoop_path = jvm.org.apache.hadoop.fs.Path(path)
-    return hadoop_path, hadoop_path.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration())
-
-
-def _compute_only(frame: DataFrame) -> None:
-    frame.write.format("noop").mode("overwrite").save()
+    commits = [name for name in modified_ms(spark, f"{path}/_delta_log") if name.endswith(".json")]
+    if set(modified_ms(spark, path)) == {"_delta_log"} and not commits:
+        remove(spark, path)

@@ -94,4 +94,5 @@ def _today_figures(days: DataFrame, day: datetime.date) -> dict[str, float]:
     return {name: float(value) for name, value in row.asDict().items()}
 
 
-STAGE = Stage("dedupe_banners", run)
+PHASES = ("read the banner log", "write banner_days", "merge into banners", "count days")
+STAGE = Stage("dedupe_banners", run, PHASES)

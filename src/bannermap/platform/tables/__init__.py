@@ -46,6 +46,7 @@ from bannermap.platform.tables.logs import (
     BANNER_LOG,
     EVENT_LOG,
 )
+from bannermap.platform.tables.migrations import AddColumns, Migration, Rebuild
 from bannermap.platform.tables.names import (
     BANNER_ATTRIBUTES,
     EVENT_TYPES,
@@ -69,6 +70,13 @@ from bannermap.platform.tables.runs import (
 
 STAGES_IN_ORDER = (logs, registry, embedding, clustering, features, runs)
 ALL_TABLES = tuple(value for module in STAGES_IN_ORDER for value in vars(module).values() if isinstance(value, Table))
+WAREHOUSE_TABLES = tuple(
+    value
+    for module in STAGES_IN_ORDER[1:]
+    for name, value in vars(module).items()
+    if isinstance(value, Table) and not name.startswith("FILE_")
+)
+"""Without the logs, which others write, and the results on plain files."""
 
 
 def reference() -> str:
@@ -79,7 +87,9 @@ def reference() -> str:
 def _section(table: Table) -> str:
     key, parts = (", ".join(f"`{c}`" for c in names) or "none" for names in (table.key, table.partition_by))
     rows = [f"| `{c}` | `{t.split(': ', 1)[0]}` | {t.split(': ', 1)[1]} |" for c, t in table.columns.items()]
-    head = [f"## {table.name}", "", table.about, "", f"{table.format}; key: {key}; partitioned by: {parts}", ""]
+    layout = f"{table.format}; version {table.version}; key: {key}; partitioned by: {parts}"
+    steps = [f"Version {version} {step.text()}." for version, step in sorted(table.migrations.items())]
+    head = [f"## {table.name}", "", table.about, "", layout, "", *(line for step in steps for line in (step, ""))]
     return "\n".join([*head, "| Column | Type | Meaning |", "|---|---|---|", *rows, ""])
 
 
@@ -120,8 +130,12 @@ __all__ = [
     "USER_FEATURES",
     "USER_FEATURES_WIDE",
     "USER_FEATURE_LISTS",
+    "WAREHOUSE_TABLES",
     "WIDE_SLOTS",
     "WINDOWS_DAYS",
+    "AddColumns",
+    "Migration",
+    "Rebuild",
     "Table",
     "count_column",
     "list_column",

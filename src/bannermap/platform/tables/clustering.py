@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bannermap.platform.tables.declaration import Table
+from bannermap.platform.tables.migrations import AddColumns
 
 NEIGHBOURS = Table(
     name="neighbours",
@@ -34,6 +35,15 @@ CLUSTERINGS = Table(
         "outliers": "bigint: banners that are in none",
     },
     key=("clustering_id",),
+    version=2,
+    migrations={
+        2: AddColumns(
+            ("previous_clustering_id", "state"),
+            "no previous one; the newest of its day is current, others are superseded",
+            "SELECT clustering_id, NULL AS previous_clustering_id, "
+            "IF(sequence = max(sequence) OVER (PARTITION BY dt), 'current', 'superseded') AS state FROM {clusterings}",
+        )
+    },
 )
 CLUSTER_MEMBERS = Table(
     name="cluster_members",
@@ -51,6 +61,8 @@ CLUSTER_MEMBERS = Table(
     },
     key=("clustering_id", "banner_id"),
     partition_by=("clustering_id",),
+    version=2,
+    migrations={2: AddColumns(("themes", "duplicate_set_id"), "null: neither was looked for")},
 )
 CLUSTERS = Table(
     name="clusters",
@@ -70,6 +82,15 @@ CLUSTERS = Table(
     },
     key=("clustering_id", "cluster_id"),
     partition_by=("clustering_id",),
+    version=2,
+    migrations={
+        2: AddColumns(
+            ("born_dt", "themes"),
+            "born on the day of their clustering, since ids were not inherited; no themes",
+            "SELECT clustering_id, cluster_id, dt AS born_dt, NULL AS themes "
+            "FROM {clusters} JOIN {clusterings} USING (clustering_id)",
+        )
+    },
 )
 CLUSTER_LINEAGE = Table(
     name="cluster_lineage",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from bannermap.platform.tables.migrations import Migration
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -23,6 +25,8 @@ class Table:
         key: columns that identify a row.
         partition_by: columns of the folder layout; a job overwrites whole partitions only.
         format: ``delta`` for tables; ``parquet`` where readers without Delta must be able to read.
+        version: of columns and their meaning, stored with the table; goes up by one with every change of either.
+        migrations: version -> the step that makes it from the version before; one for each from 2 on.
     """
 
     name: str
@@ -31,6 +35,8 @@ class Table:
     key: tuple[str, ...]
     partition_by: tuple[str, ...] = ()
     format: str = "delta"
+    version: int = 1
+    migrations: Mapping[int, Migration] = field(default_factory=dict)
 
     def type_of(self, column: str) -> str:
         """Spark type of a column, as in DDL."""
@@ -47,6 +53,15 @@ class Table:
         from pyspark.sql.types import StructField, StructType
 
         return StructType([StructField(c, _spark_type(self.type_of(c))) for c in self.columns])
+
+    @property
+    def column_types(self) -> dict[str, str]:
+        """Column name -> type as Spark writes it, to compare with what is stored."""
+        return {f.name: f.dataType.simpleString() for f in self.schema.fields}
+
+    def steps_from(self, version: int) -> list[tuple[int, Migration]]:
+        """The steps from a stored version to the declared one, each with the version that it makes."""
+        return [(v, self.migrations[v]) for v in range(version + 1, self.version + 1)]
 
     def select(self, frame: DataFrame) -> DataFrame:
         """Exactly the declared columns, cast to the declared types, in the declared order."""

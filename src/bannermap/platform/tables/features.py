@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bannermap.platform.tables.declaration import Table
+from bannermap.platform.tables.migrations import Rebuild
 from bannermap.platform.tables.names import (
     EVENT_TYPES,
     UNCLUSTERED,
@@ -147,6 +148,8 @@ WIDE_SLOTS = Table(
     },
     key=("clustering_id", "slots", "slot"),
     partition_by=("clustering_id", "slots"),
+    version=2,
+    migrations={2: Rebuild("build_user_features", "slots hold themes, not clusters")},
 )
 
 FILE_USER_CLUSTER_COUNTS = Table(

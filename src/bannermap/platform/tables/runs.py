@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bannermap.platform.tables.declaration import Table
+from bannermap.platform.tables.migrations import AddColumns
 
 RUNS = Table(
     name="runs",
@@ -13,6 +14,7 @@ RUNS = Table(
         "dt": "date: day of the run",
         "status": "string: succeeded or failed",
         "error": "string: why it failed",
+        "failed_phase": "string: the phase that it failed in; null where it succeeded or failed between two",
         "started_at": "timestamp: wall clock, for people; no job reads it",
         "seconds": "double: wall time",
         "config_hash": "string: sha256 of config_json",
@@ -26,4 +28,6 @@ RUNS = Table(
         "phase_seconds": "map<string, double>: phase -> seconds",
     },
     key=("run_id",),
+    version=2,
+    migrations={2: AddColumns(("failed_phase",), "null: not noted")},
 )

@@ -1,0 +1,38 @@
+"""Bring stored tables to the versions that this bannermap declares.
+
+Lists every table with its stored and its declared version, and applies the stated steps. Killed anywhere and run again, it
+completes; run when all is current, it changes nothing. Exit codes: 0 all current, 3 a table was refused (the others are done).
+"""
+
+import argparse
+import sys
+
+from bannermap.platform.cli import command_main
+from bannermap.platform.errors import InputError
+from bannermap.platform.migration import migrate_tables
+from bannermap.platform.session import build_session
+from bannermap.platform.settings import Settings
+from bannermap.platform.storage import Warehouse
+from bannermap.platform.tables import WAREHOUSE_TABLES, user_feature_lists, user_features_wide
+
+
+def run(settings: Settings, arguments: argparse.Namespace) -> None:
+    """Migrate the tables, with the exports that are configured; fail at the end where one was refused."""
+    wide, spark = settings.features, build_session(settings.spark)
+    exports = user_features_wide(wide.wide_themes, wide.wide_events), user_feature_lists(wide.wide_themes)
+    tables = {t.name: t for t in (*WAREHOUSE_TABLES, *exports)}
+    try:
+        problems = migrate_tables(Warehouse(spark, settings.paths.warehouse), tables.values(), arguments.dry_run)
+    finally:
+        spark.stop()
+    if problems:
+        raise InputError(f"{problems} of the tables above cannot be migrated and were left as they are; each line says why.")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The command's own options."""
+    parser.add_argument("--dry-run", action="store_true", help="list what would be done, change nothing")
+
+
+if __name__ == "__main__":
+    sys.exit(command_main("migrate_warehouse", __doc__, run, add_options))

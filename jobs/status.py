@@ -1,0 +1,58 @@
+"""Show which jobs of the last days are done, missing, stale or failed, and what mends them.
+
+Reads only. A report is due for the last day alone, since there is one page. Exit codes: 0 all is well (a job that is running is),
+1 something is missing, stale, failed, unreadable, or there is nothing at all, 2 bad configuration.
+"""
+
+import argparse
+import shlex
+import sys
+
+from bannermap.platform.cli import command_main
+from bannermap.platform.session import build_session
+from bannermap.platform.settings import Settings
+from bannermap.platform.status import days_between, judged
+from bannermap.platform.status_facts import gather, with_log_times
+from bannermap.platform.status_text import Overview, as_json, as_text
+from bannermap.platform.storage import Warehouse
+
+DAYS_SHOWN = 14
+
+
+def overview(warehouse: Warehouse, settings: Settings, days_shown: int, options: str = "") -> Overview:
+    """The last days of a warehouse; days before them are not judged."""
+    facts, problems = gather(warehouse, settings.paths)
+    days = days_between(facts)[-days_shown:]
+    timed = with_log_times(facts, warehouse, settings.paths, days)
+    return Overview(warehouse.root, judged(timed, days), problems, options)
+
+
+def run(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Print the view; 0 when all is well, else 1."""
+    given = [
+        w for name, values in (("--config", arguments.config), ("--set", arguments.overrides)) for v in values for w in (name, v)
+    ]
+    spark = build_session(settings.spark)
+    try:
+        warehouse = Warehouse(spark, settings.paths.warehouse, read_only=True)
+        view = overview(warehouse, settings, arguments.days, f" {shlex.join(given)}" if given else "")
+    finally:
+        spark.stop()
+    print(as_json(view) if arguments.json else as_text(view), flush=True)
+    return 0 if view.well else 1
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The command's own options."""
+    parser.add_argument("--days", type=_positive, default=DAYS_SHOWN, help=f"how many of the last days; {DAYS_SHOWN} without")
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of days; 1 is the least")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(command_main("status", __doc__, run, add_options))

@@ -1,0 +1,228 @@
+"""Which job of which day is done, missing, stale or failed, and why: from what runs left behind to one cell each.
+
+A day's job is *stale* when something that it read changed after it began:
+
+- a job before it in the chain ran again, successfully and with another outcome, that is with other figures (rows, rejects,
+  metrics), another configuration or another version of the code; a run that found nothing to do changed nothing;
+- the files of its log are newer than its run;
+- its clustering says so itself, since an earlier day was clustered anew;
+- the event log's day was left half taken in.
+
+Another outcome with exactly the same figures is not seen.
+"""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+CHAIN: Mapping[str, tuple[str, ...]] = {
+    "dedupe_banners": (),
+    "embed_banners": ("dedupe_banners",),
+    "cluster_banners": ("dedupe_banners", "embed_banners"),
+    "build_user_features": ("cluster_banners",),
+    "build_report": ("dedupe_banners", "embed_banners", "cluster_banners", "build_user_features"),
+}
+"""The jobs of a day in order, each with the jobs whose tables it reads."""
+WHOLE_CHAIN = "daily_pipeline"
+LAST_DAY_ONLY = frozenset({"build_report"})
+"""There is one page; an older day's would replace the newest."""
+LOG_OF = {"dedupe_banners": "banner_log", "build_user_features": "event_log"}
+
+
+class State(StrEnum):
+    """What a cell says."""
+
+    OK = "ok"
+    MISSING = "missing"
+    STALE = "stale"
+    FAILED = "failed"
+    UNFINISHED = "never ended"
+    RUNNING = "running"
+    NOT_DUE = "-"
+
+
+BAD = (State.MISSING, State.STALE, State.FAILED, State.UNFINISHED)
+
+
+@dataclass(frozen=True)
+class EndedRun:
+    """A row of `runs`, as far as it matters here.
+
+    Attributes:
+        job: job name.
+        dt: day of the run.
+        succeeded: or failed.
+        started_at: UTC.
+        seconds: wall time.
+        error: why it failed.
+        phase: the phase that it failed in, where known.
+        rows: rows in, rows out.
+        rejected: reason -> rows.
+        metrics: figures of the job.
+        made_with: hash of the configuration, version of the code.
+    """
+
+    job: str
+    dt: datetime.date
+    succeeded: bool
+    started_at: datetime.datetime
+    seconds: float = 0.0
+    error: str | None = None
+    phase: str | None = None
+    rows: tuple[int, int] = (0, 0)
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    made_with: tuple[str, str] = ("", "")
+
+    @property
+    def ended_at(self) -> datetime.datetime:
+        """When it left its row, UTC."""
+        return self.started_at + datetime.timedelta(seconds=self.seconds)
+
+    @property
+    def idle(self) -> bool:
+        """Whether it found nothing to do."""
+        return not any(self.rows) and not any(self.metrics.values())
+
+    @property
+    def outcome(self) -> tuple[Any, ...]:
+        """What two runs with the same result have in common."""
+        return self.rows, dict(self.rejected), dict(self.metrics), self.made_with
+
+
+@dataclass(frozen=True)
+class OpenRun:
+    """A run that left no row yet: ``alive`` is None where that cannot be told from here."""
+
+    job: str
+    dt: datetime.date
+    started_at: datetime.datetime
+    phase: str | None
+    host: str
+    alive: bool | None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What was found.
+
+    Attributes:
+        ended: rows of `runs`.
+        open: runs without a row yet.
+        log_days: log name -> day -> when its files last changed, UTC; None where that was not asked.
+        stale_clusterings: days whose newest clustering says that it is stale.
+        incomplete_event_days: days of the event log that are half taken in.
+    """
+
+    ended: Sequence[EndedRun] = ()
+    open: Sequence[OpenRun] = ()
+    log_days: Mapping[str, Mapping[datetime.date, datetime.datetime | None]] = field(default_factory=dict)
+    stale_clusterings: frozenset[datetime.date] = frozenset()
+    incomplete_event_days: frozenset[datetime.date] = frozenset()
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One job of one day.
+
+    Attributes:
+        dt: day.
+        job: job name.
+        state: what is to be said of it.
+        why: the reason of a state that is not ok.
+        started_at: of its newest run, UTC.
+        seconds: wall time of its newest run that ended.
+        rejected: reason -> rows, of its newest run if that succeeded.
+    """
+
+    dt: datetime.date
+    job: str
+    state: State
+    why: str = ""
+    started_at: datetime.datetime | None = None
+    seconds: float | None = None
+    rejected: Mapping[str, int] = field(default_factory=dict)
+
+
+def days_between(facts: Facts) -> list[datetime.date]:
+    """All days from the first to the last that a log or a run of the chain names, ascending."""
+    named = {d for days in facts.log_days.values() for d in days}
+    named |= {r.dt for r in facts.ended if r.job in CHAIN} | {r.dt for r in facts.open if r.job in CHAIN}
+    if not named:
+        return []
+    first, last = min(named), max(named)
+    return [first + datetime.timedelta(days=n) for n in range((last - first).days + 1)]
+
+
+def judged(facts: Facts, days: Sequence[datetime.date]) -> list[Cell]:
+    """One cell per day and job, days ascending, jobs in the order of the chain.
+
+    Args:
+        facts: what was found.
+        days: ascending; the last of them is the one whose report is due.
+    """
+    return [_cell(facts, day, job, job in LAST_DAY_ONLY and day != days[-1]) for day in days for job in CHAIN]
+
+
+def _cell(facts: Facts, day: datetime.date, job: str, optional: bool) -> Cell:
+    newest = _newest(r for r in facts.ended if (r.job, r.dt) == (job, day))
+    running = _newest(r for r in facts.open if (r.job, r.dt) == (job, day) and (r.alive or not optional))
+    if running and (newest is None or running.started_at > newest.started_at):
+        return Cell(day, job, State.RUNNING if running.alive else State.UNFINISHED, _open_text(running), running.started_at)
+    if optional and not (newest and newest.succeeded):
+        return Cell(day, job, State.NOT_DUE)
+    if newest is None:
+        return Cell(day, job, State.MISSING, _missing_text(facts, day, job))
+    reasons = [_failed_text(newest)] if not newest.succeeded else [] if optional else stale_reasons(facts, newest)
+    state = State.FAILED if not newest.succeeded else State.STALE if reasons else State.OK
+    rejected = newest.rejected if newest.succeeded else {}
+    return Cell(day, job, state, "; ".join(reasons), newest.started_at, newest.seconds, rejected)
+
+
+def stale_reasons(facts: Facts, run: EndedRun) -> list[str]:
+    """Why the outcome of a successful run no longer follows from its inputs; none where it does."""
+    reasons = [f"{job} ran again after it, with another outcome" for job in CHAIN[run.job] if _changed(facts, job, run)]
+    log = LOG_OF.get(run.job, "")
+    changed = facts.log_days.get(log, {}).get(run.dt)
+    if changed and changed > run.started_at:
+        reasons.append(f"{log} changed after it, on {changed:%Y-%m-%d %H:%M} UTC")
+    if run.job == "cluster_banners" and run.dt in facts.stale_clusterings:
+        reasons.append("an earlier day was clustered anew after it")
+    if run.job == "build_user_features" and run.dt in facts.incomplete_event_days:
+        reasons.append("the day of the event log was left half taken in")
+    return reasons
+
+
+def _changed(facts: Facts, upstream: str, run: EndedRun) -> bool:
+    """Whether a job before this one changed its outcome after this one began."""
+    runs = [r for r in facts.ended if (r.job, r.dt) == (upstream, run.dt) and r.succeeded and not r.idle]
+    runs.sort(key=lambda r: r.ended_at)
+    read, later = ([r for r in runs if (r.ended_at > run.started_at) is after] for after in (False, True))
+    return bool(later) and (not read or any(a.outcome != b.outcome for a, b in itertools.pairwise([read[-1], *later])))
+
+
+def _newest(runs: Iterable[Any]) -> Any:
+    return max(runs, key=lambda r: r.started_at, default=None)
+
+
+def _missing_text(facts: Facts, day: datetime.date, job: str) -> str:
+    log = LOG_OF.get(job)
+    return f"never ran, and there is no {log} of the day yet" if log and day not in facts.log_days.get(log, {}) else "never ran"
+
+
+def _failed_text(run: EndedRun) -> str:
+    first = (run.error or "no reason was noted").strip().partition("\n")[0]
+    return f"{first} (in phase '{run.phase}')" if run.phase else first
+
+
+def _open_text(run: OpenRun) -> str:
+    phase = f", in phase '{run.phase}'" if run.phase else ""
+    began = f"began {run.started_at:%Y-%m-%d %H:%M} UTC on {run.host}{phase}"
+    if run.alive:
+        return began
+    return f"{began}, and its process is gone" if run.alive is False else f"{began}; look there whether it still runs"

@@ -1,0 +1,133 @@
+"""`status` over real tables, logs and notes of runs; it writes nothing and works where there is nothing."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import daily_pipeline
+import pytest
+import status
+from conftest import ROOT
+
+from bannermap.platform.cli import Stage, run_stage
+from bannermap.platform.errors import InputError
+from bannermap.platform.running import RunningRun, note_running
+from bannermap.platform.status import CHAIN, State
+from bannermap.platform.storage import Warehouse
+from bannermap.platform.tables import CLUSTERINGS, EVENT_LOG_DAYS
+
+DAY = datetime.date(2026, 1, 1)
+
+
+def stage(job, rows=1, error=None):
+    def work(context):
+        with context.phase("only"):
+            context.run.rows_in = context.run.rows_out = rows
+            context.run.rejected.update({"odd": 2})
+            if error:
+                raise InputError(error)
+
+    return Stage(job, work)
+
+
+@pytest.fixture
+def home(warehouse, base_settings, tmp_path):
+    """Settings and an empty warehouse with logs of a day."""
+    places = {name: str(tmp_path / name) for name in ("banner_log", "event_log")}
+    for root in places.values():
+        folder = Path(root) / f"dt={DAY}"
+        folder.mkdir(parents=True)
+        (folder / "part.parquet").write_bytes(b"not read")
+    places["warehouse"] = warehouse.root
+    return base_settings.model_copy(update={"paths": base_settings.paths.model_copy(update=places)}), warehouse
+
+
+def files(root) -> dict[str, int]:
+    return {str(p): p.stat().st_mtime_ns for p in Path(root).rglob("*")}
+
+
+def states(settings, warehouse) -> dict[str, State]:
+    view = status.overview(Warehouse(warehouse.spark, warehouse.root, read_only=True), settings, 14)
+    assert {c.dt for c in view.cells} == {DAY}
+    return {c.job: c.state for c in view.cells}
+
+
+def test_the_jobs_are_those_of_the_chain():
+    assert [s.name for s in daily_pipeline.STAGES] == list(CHAIN)
+
+
+def test_a_warehouse_is_followed_from_missing_to_well_to_stale(home, spark):
+    settings, warehouse = home
+    assert set(states(settings, warehouse).values()) == {State.MISSING}
+    for job in CHAIN:
+        run_stage(stage(job), warehouse, settings, DAY)
+    before = files(warehouse.root)
+    assert status.overview(warehouse, settings, 14).well
+    assert files(warehouse.root) == before
+    for sequence, state in ((1, "stale"), (2, "current"), (3, "stale")):
+        row = dict.fromkeys(CLUSTERINGS.columns) | {
+            "clustering_id": str(sequence),
+            "dt": DAY,
+            "sequence": sequence,
+            "state": state,
+        }
+        warehouse.merge(CLUSTERINGS, spark.createDataFrame([tuple(row.values())], CLUSTERINGS.schema))
+        found = State.STALE if state == "stale" else State.OK
+        assert states(settings, warehouse) == dict.fromkeys(CHAIN, State.OK) | {"cluster_banners": found}
+    half = dict.fromkeys(EVENT_LOG_DAYS.columns) | {"dt": DAY, "complete": False}
+    warehouse.merge(EVENT_LOG_DAYS, spark.createDataFrame([tuple(half.values())], EVENT_LOG_DAYS.schema))
+    run_stage(stage("dedupe_banners", rows=2), warehouse, settings, DAY)
+    with pytest.raises(InputError):
+        run_stage(stage("embed_banners", error="no disk"), warehouse, settings, DAY)
+    note_running(spark, warehouse.root, RunningRun("r", "build_report", DAY, datetime.datetime.now(datetime.UTC), "p"))
+    assert states(settings, warehouse) == {
+        "dedupe_banners": State.OK,
+        "embed_banners": State.FAILED,
+        "cluster_banners": State.STALE,
+        "build_user_features": State.STALE,
+        "build_report": State.RUNNING,
+    }
+    text = status.as_text(status.overview(warehouse, settings, 14))
+    assert "InputError: no disk (in phase 'only')" in text and "dedupe_banners odd: 2" in text
+
+
+def test_a_log_that_was_delivered_anew_makes_its_day_stale(home):
+    settings, warehouse = home
+    run_stage(stage("dedupe_banners"), warehouse, settings, DAY)
+    assert states(settings, warehouse)["dedupe_banners"] == State.OK
+    later = datetime.datetime.now().timestamp() + 3600
+    os.utime(Path(settings.paths.banner_log) / f"dt={DAY}" / "part.parquet", (later, later))
+    assert states(settings, warehouse)["dedupe_banners"] == State.STALE
+
+
+def test_a_table_that_cannot_be_read_is_a_sentence_and_the_rest_is_shown(home, spark):
+    settings, warehouse = home
+    run_stage(stage("dedupe_banners"), warehouse, settings, DAY)
+    warehouse.merge(CLUSTERINGS, spark.createDataFrame([], CLUSTERINGS.schema))
+    spark.sql(f"ALTER TABLE delta.`{warehouse.path(CLUSTERINGS)}` SET TBLPROPERTIES ('bannermap.schema_version' = '9')")
+    view = status.overview(Warehouse(spark, warehouse.root), settings, 14)
+    assert not view.well and "newer bannermap" in view.problems[0] and len(view.cells) == len(CHAIN)
+
+
+@pytest.mark.slow
+def test_the_command_on_an_empty_place_says_so_in_json_and_makes_nothing(tmp_path):
+    paths = [w for name in ("warehouse", "banner_log", "event_log") for w in ("--set", f"paths.{name}={tmp_path}/none/{name}")]
+    extra = ["--set", "spark.extra={spark.ui.enabled: 'false', spark.driver.memory: 1g}", "--set", "spark.master=local[1]"]
+    line = [sys.executable, str(ROOT / "jobs/status.py"), "--json", *paths, *extra]
+    done = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "BANNERMAP_HOME": str(ROOT)})
+    assert done.returncode == 1, done.stderr[-4000:]
+    assert json.loads(done.stdout) == {"warehouse": f"{tmp_path}/none/warehouse", "well": False, "days": {}, "problems": []}
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("days", ["0", "-1", "all"])
+def test_a_number_of_days_that_cannot_be_is_refused(days):
+    parser = status.argparse.ArgumentParser()
+    status.add_options(parser)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--days", days])
