@@ -49,6 +49,7 @@ from bannermap.platform.tables.logs import (
 from bannermap.platform.tables.names import (
     BANNER_ATTRIBUTES,
     EVENT_TYPES,
+    NO_DAY,
     UNCLUSTERED,
     WINDOWS_DAYS,
     count_column,
@@ -110,6 +111,7 @@ __all__ = [
     "IMAGE_FETCHES",
     "NEAR_DUPLICATES",
     "NEIGHBOURS",
+    "NO_DAY",
     "REGISTRY_DAYS",
     "REJECTS",
     "RUNS",
