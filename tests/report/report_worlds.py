@@ -71,7 +71,7 @@ class World:
                 continue
             file = folder / f"{name}.parquet"
             pq.write_table(pa.Table.from_pylist(rows, to_arrow_schema(table.schema, timezone="UTC")), file)
-            warehouse.insert_new(table, warehouse.spark.read.schema(table.schema).parquet(str(file)))
+            warehouse.append(table, warehouse.spark.read.schema(table.schema).parquet(str(file)))
 
     def name(self) -> str:
         return self.rng.bytes(16).hex()

@@ -1,4 +1,4 @@
-"""Charts as static SVG that stands inside a page: drawn by Altair, rendered by vl-convert, which needs neither browser nor network.
+"""Charts as static SVG inside a page: drawn by Altair, rendered by vl-convert, which needs neither browser nor network.
 
 Colours are written as placeholders and replaced by the page's CSS variables, so one chart follows light and dark.
 """
@@ -43,7 +43,7 @@ def histogram(name: str, title: str, bins: Sequence[tuple[str, int]], x_title: s
 
     order = [label for label, _ in bins]
     data = alt.Data(values=[{"bin": label, "count": count} for label, count in bins])
-    x = alt.X("bin:N", sort=order, title=x_title, axis=alt.Axis(labelAngle=0, labelOverlap=True))
+    x = alt.X("bin:N", sort=order, title=x_title, axis=alt.Axis(labelAngle=0, labelOverlap=True, labelSeparation=14))
     chart = alt.Chart(data).mark_bar(color=ACCENT).encode(x=x, y=alt.Y("count:Q", title=y_title, axis=_whole_numbers()))
     told = ", ".join(f"{label}: {count:,}" for label, count in bins)
     return _svg(chart, name, title, f"{y_title} by {x_title}. {told}.")
@@ -127,7 +127,7 @@ def _whole_numbers() -> altair.Axis:
 def _day_axis() -> altair.Axis:
     import altair as alt
 
-    return alt.Axis(labelAngle=0, labelOverlap=True, ticks=False)
+    return alt.Axis(labelAngle=0, labelOverlap=True, labelSeparation=14, ticks=False)
 
 
 def _svg(chart: Any, name: str, title: str, description: str, height: int | None = None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +54,7 @@ class Source:
     context: JobContext
     clustering: Row
     axis: Sequence[datetime.date]
+    _opened: dict[str, DataFrame] = field(default_factory=dict)
 
     @cached_property
     def members(self) -> DataFrame:
@@ -63,7 +64,7 @@ class Source:
     @cached_property
     def facts(self) -> DataFrame:
         """See `transforms.banner_facts`."""
-        return t.banner_facts(self.context.warehouse.read(BANNER_DAYS), self.context.dt).persist()
+        return t.banner_facts(self.table(BANNER_DAYS), self.context.dt).persist()
 
     @cached_property
     def shown(self) -> DataFrame:
@@ -80,14 +81,19 @@ class Source:
     @cached_property
     def dated(self) -> DataFrame:
         """clustering_id and dt of the newest clustering of each charted day, and of this one."""
-        rows = self.context.warehouse.read(CLUSTERINGS).where(F.col("dt").between(F.lit(self.axis[0]), F.lit(self.axis[-1])))
+        rows = self.table(CLUSTERINGS).where(F.col("dt").between(F.lit(self.axis[0]), F.lit(self.axis[-1])))
         newest = rows.groupBy("dt").agg(F.max_by("clustering_id", "sequence").alias("clustering_id"))
         return newest.select("clustering_id", "dt").persist()
 
+    def table(self, table: Table) -> DataFrame:
+        """A table, opened once; empty where it was never written."""
+        if table.name not in self._opened:
+            self._opened[table.name] = self.context.warehouse.read_or_empty(table)
+        return self._opened[table.name]
+
     def of(self, table: Table) -> DataFrame:
-        """This clustering's rows of a table; none where the table was never written."""
-        rows = self.context.warehouse.read_or_empty(table)
-        return rows.where(F.col("clustering_id") == self.clustering["clustering_id"])
+        """This clustering's rows of a table."""
+        return self.table(table).where(F.col("clustering_id") == self.clustering["clustering_id"])
 
 
 def clusters(source: Source) -> list[Cluster]:
@@ -140,7 +146,7 @@ def _sheets(source: Source) -> dict[str, list[Shown]]:
 
 
 def _days(source: Source) -> dict[str, list[int]]:
-    days = t.cluster_days(source.members, source.context.warehouse.read(BANNER_DAYS), source.axis[0], source.axis[-1])
+    days = t.cluster_days(source.members, source.table(BANNER_DAYS), source.axis[0], source.axis[-1])
     place = {day: i for i, day in enumerate(source.axis)}
     found: dict[str, list[int]] = defaultdict(lambda: [0] * len(place))
     for row in days.join(source.shown.select("cluster_id"), "cluster_id").collect():
@@ -155,7 +161,7 @@ def _fallen(source: Source) -> dict[str, FellOut]:
 
 
 def _changes(source: Source) -> dict[str, list[Change]]:
-    lineage = source.context.warehouse.read_or_empty(CLUSTER_LINEAGE)
+    lineage = source.table(CLUSTER_LINEAGE)
     current = source.clustering["clustering_id"]
     found: dict[str, list[Change]] = defaultdict(list)
     for r in t.changes(lineage, source.dated, source.shown, current, CHANGES_SHOWN).collect():

@@ -66,14 +66,14 @@ def _report(context: JobContext, clustering: Row) -> Report:
     source = Source(context, clustering, axis)
     shown = gather.clusters(source)
     outliers, duplicates = gather.outliers(source, shown), gather.duplicates(source)
-    failures = t.failures(context.warehouse.read(IMAGE_FETCHES), source.facts, FAILURES_SHOWN)
+    failures = t.failures(source.table(IMAGE_FETCHES), source.facts, FAILURES_SHOWN)
     failed = failures.orderBy(F.desc("banners"), "status").collect()
-    undated = context.dt == NO_DAY
+    undated, rejects = context.dt == NO_DAY, _rejects(context)
     return Report(
         day=None if undated else context.dt,
         clustering_id=clustering["clustering_id"],
         encoder_id=clustering["encoder_id"],
-        funnel=_funnel(context, clustering, source.facts.count(), failed),
+        funnel=_funnel(source, failed, rejects),
         days=[] if undated else _days(source),
         day_axis=[] if undated else axis,
         clusters=shown,
@@ -86,7 +86,7 @@ def _report(context: JobContext, clustering: Row) -> Report:
         all_outliers=clustering["outliers"],
         duplicates=duplicates,
         failures=[r.asDict(recursive=True) for r in failed],
-        rejects=_rejects(context),
+        rejects=rejects,
         runs=_runs(context),
         images=_images(source, shown, outliers, duplicates),
         thumbnail_px=source.plan.thumbnail_px,
@@ -102,10 +102,9 @@ def _images(source: Source, shown: Sequence[Cluster], outliers: Sequence[Outlier
     wanted |= {(o.picture.pixel_hash, source.plan.thumbnail_px) for o in outliers}
     wanted |= {(h, PAIR_PX) for pair in duplicates.pairs for h in (pair.a, pair.b)}
     wanted |= {(c.medoid, ICON_PX) for c in shown if split}
-    warehouse = source.context.warehouse
-    asked = warehouse.spark.createDataFrame(sorted(wanted), "pixel_hash string, side int").persist()
-    fetches = warehouse.read(IMAGE_FETCHES)
-    return _collected(t.drawn(asked, fetches, warehouse.read(IMAGE_BYTES)), t.addresses(asked, fetches))
+    asked = source.context.warehouse.spark.createDataFrame(sorted(wanted), "pixel_hash string, side int").persist()
+    fetches = source.table(IMAGE_FETCHES)
+    return _collected(t.drawn(asked, fetches, source.table(IMAGE_BYTES)), t.addresses(asked, fetches))
 
 
 def _hashes(cluster: Cluster) -> set[str]:
@@ -123,9 +122,9 @@ def _collected(drawn: DataFrame, addresses: DataFrame) -> dict[str, Image]:
     return {h: Image(files.get(h, {}), known.get(h), *figures.get(h, (None, None))) for h in sorted(known)}
 
 
-def _funnel(context: JobContext, clustering: Row, seen: int, failures: list[Row]) -> list[Step]:
-    today = context.warehouse.read(REGISTRY_DAYS).where(F.col("dt") == F.lit(context.dt)).collect()[0]
-    refused = sum(rows for job, _, rows in _rejects(context) if job == "dedupe_banners")
+def _funnel(source: Source, failures: list[Row], rejects: Sequence[tuple[str, str, int]]) -> list[Step]:
+    clustering, seen, day = source.clustering, source.facts.count(), source.context.dt
+    refused = sum(rows for job, _, rows in rejects if job == "dedupe_banners")
     reasons = ", ".join(f"{r['banners']:,} {r['status']}" for r in failures)
     clustered, outliers = clustering["banners"] - clustering["outliers"], clustering["outliers"]
     last = [
@@ -134,8 +133,9 @@ def _funnel(context: JobContext, clustering: Row, seen: int, failures: list[Row]
         Step("in clusters", clustered, f"{outliers:,} outliers" if outliers else ""),
         Step("Clusters", clustering["clusters"]),
     ]
-    if context.dt == NO_DAY:
+    if day == NO_DAY:
         return [Step("Files", seen), *last]
+    today = source.table(REGISTRY_DAYS).where(F.col("dt") == F.lit(day)).collect()[0]
     return [
         Step("Log rows of the day", today["log_rows"] + refused, f"{refused:,} refused" if refused else ""),
         Step("Banners of the day", today["dau_banners"], f"{today['new_banners']:,} new"),
@@ -146,12 +146,12 @@ def _funnel(context: JobContext, clustering: Row, seen: int, failures: list[Row]
 
 def _days(source: Source) -> list[Day]:
     """The charted days that the registry has, newest first."""
-    warehouse, first, last = source.context.warehouse, source.axis[0], source.axis[-1]
-    rows = warehouse.read(REGISTRY_DAYS).where(F.col("dt").between(F.lit(first), F.lit(last))).orderBy(F.desc("dt")).collect()
-    newest = warehouse.read(CLUSTERINGS).join(source.dated.select("clustering_id"), "clustering_id")
+    inside = F.col("dt").between(F.lit(source.axis[0]), F.lit(source.axis[-1]))
+    rows = source.table(REGISTRY_DAYS).where(inside).orderBy(F.desc("dt")).collect()
+    newest = source.table(CLUSTERINGS).join(source.dated.select("clustering_id"), "clustering_id")
     of_day = {r["dt"]: r for r in newest.select("dt", "clustering_id", "clusters", "outliers", "state").collect()}
     changed: dict[str, dict[str, int]] = defaultdict(dict)
-    lineage = warehouse.read_or_empty(CLUSTER_LINEAGE).join(source.dated.select("clustering_id"), "clustering_id")
+    lineage = source.table(CLUSTER_LINEAGE).join(source.dated.select("clustering_id"), "clustering_id")
     for r in t.change_counts(lineage).collect():
         changed[r["clustering_id"]][r["event"]] = r["clusters"]
     return [_day(row, of_day.get(row["dt"]), changed) for row in rows]

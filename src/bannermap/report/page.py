@@ -10,6 +10,7 @@ from importlib import resources
 from typing import Any
 
 from bannermap.platform.errors import ConfigError
+from bannermap.platform.tables import NO_DAY
 from bannermap.report import figures
 from bannermap.report.budget import rounds_that_fit
 from bannermap.report.model import Cluster, Report
@@ -56,7 +57,7 @@ def render(report: Report, clusters_per_page: int, max_total_bytes: int) -> Page
     Raises:
         ConfigError: the text alone takes more than ``max_total_bytes``.
     """
-    site = _Site(report, clusters_per_page)
+    site = _Site(report, clusters_per_page, max_total_bytes)
     bare = site.pages(0)
     rounds = rounds_that_fit(site.wanted, site.weight, max_total_bytes - bare.total_bytes)
     while rounds > 0:
@@ -75,8 +76,8 @@ def render(report: Report, clusters_per_page: int, max_total_bytes: int) -> Page
 class _Site:
     """One report on its way to pages."""
 
-    def __init__(self, report: Report, clusters_per_page: int) -> None:
-        self.report = report
+    def __init__(self, report: Report, clusters_per_page: int, max_total_bytes: int) -> None:
+        self.report, self.max_total_bytes = report, max_total_bytes
         split = len(report.clusters) > clusters_per_page
         rank = {c.cluster_id: i for i, c in enumerate(report.clusters)}
         self.places = Places(rank, clusters_per_page if split else 0)
@@ -109,27 +110,33 @@ class _Site:
 
     def pages(self, rounds: int) -> Pages:
         """All pages with the first ``rounds`` pictures of each cluster."""
-        base = {"report": self.report, "rounds": rounds, "page_count": len(self.chunks) if self.places.per_page else 0}
+        count = len(self.chunks) if self.places.per_page else 0
+        base = {"report": self.report, "rounds": rounds, "page_count": count, "max_total_bytes": self.max_total_bytes}
+        base["clustering"] = self.report.clustering_id.removeprefix(f"{NO_DAY}-")
         files = {}
         for number, chunk in enumerate(self.chunks, start=1):
             if self.places.per_page:
                 shown = {**base, "number": number, "data": self._data(number - 1, chunk, rounds)}
                 files[page_name(number)] = _draw("clusters.html", shown)
         index = self._list_of_all() if self.places.per_page else self._data(0, self.report.clusters, rounds)
-        overview = figures.overview(self.report, self.places)
-        return Pages({INDEX: _draw("index.html", {**base, "number": 0, "data": index, **overview}), **files}, rounds)
+        return Pages({INDEX: _draw("index.html", {**base, "number": 0, "data": index, **self.overview}), **files}, rounds)
+
+    @cached_property
+    def overview(self) -> dict[str, Any]:
+        """What the overview shows beside the clusters."""
+        return figures.overview(self.report, self.places)
 
     def _data(self, page: int, clusters: Sequence[Cluster], rounds: int) -> dict[str, Any]:
         wants = self.wanted[page] if self.wanted else []
         allowed = frozenset(h for pictures in wants for h in pictures[:rounds])
         pool = Pool(self.report.images, self.report.thumbnail_px, allowed)
-        cards = [summary(c, self.places, pool) for c in clusters]
+        cards = [summary(c, self.report, self.places, pool) for c in clusters]
         details = [detail(c, self.report, self.places, pool, self.beside(c)) for c in clusters]
         return self._common() | {"cards": cards, "details": details, "images": pool.files}
 
     def _list_of_all(self) -> dict[str, Any]:
         pool = Pool(self.report.images, self.report.icon_px)
-        cards = [summary(c, self.places, pool) for c in self.report.clusters]
+        cards = [summary(c, self.report, self.places, pool) for c in self.report.clusters]
         return self._common() | {"cards": cards, "images": pool.files}
 
     def _common(self) -> dict[str, Any]:

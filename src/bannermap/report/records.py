@@ -68,7 +68,7 @@ def encoded(images: Mapping[str, Image], pixel_hash: str, side: int) -> str | No
     return base64.b64encode(data).decode() if data else None
 
 
-def summary(cluster: Cluster, places: Places, pool: Pool) -> dict[str, Any]:
+def summary(cluster: Cluster, report: Report, places: Places, pool: Pool) -> dict[str, Any]:
     """What a card shows, and what is sorted and searched by."""
     record: dict[str, Any] = {
         "id": cluster.cluster_id,
@@ -76,7 +76,7 @@ def summary(cluster: Cluster, places: Places, pool: Pool) -> dict[str, Any]:
         "s": cluster.size,
         "n": cluster.nodes,
         "c": round(cluster.cohesion, 4),
-        "f": _day(cluster.born_dt or cluster.first_seen_dt),
+        "f": _day(report, cluster.born_dt or cluster.first_seen_dt),
         "a": [name for name, _ in cluster.advertisers[:MAX_WORDS]],
         "ac": cluster.advertiser_count,
         "m": pool.number(cluster.medoid),
@@ -100,7 +100,7 @@ def detail(cluster: Cluster, report: Report, places: Places, pool: Pool, sibling
         "t": round(cluster.threshold, 4),
         "d": cluster.depth,
         "path": [group[:ID_SHOWN] for group in cluster.path[:-1]],
-        "seen": [_day(cluster.first_seen_dt), _day(cluster.last_seen_dt)],
+        "seen": [_day(report, cluster.first_seen_dt), _day(report, cluster.last_seen_dt)],
         "p": [_shown(p, report, pool) for p in cluster.pictures if _is_there(p.pixel_hash, pool)],
         "sib": [[*places.name(c.cluster_id), c.size, pool.number(c.medoid)] for c in others[:MAX_SIBLINGS]],
         "sn": len(others),
@@ -108,7 +108,7 @@ def detail(cluster: Cluster, report: Report, places: Places, pool: Pool, sibling
         "fop": [_shown(p, report, pool) for p in cluster.fell_out.pictures if _is_there(p.pixel_hash, pool)],
         "adv": [list(a) for a in cluster.advertisers],
         "days": list(cluster.day_banners),
-        "lin": [_change(change, places) for change in cluster.changes],
+        "lin": [_change(change, report, places) for change in cluster.changes] if report.day else [],
         "dup": [_pair(pair, pool) for pair in cluster.pairs if _both(pair, pool)],
         "dn": cluster.pair_count,
     }
@@ -146,9 +146,9 @@ def file_name(report: Report, pixel_hash: str) -> str | None:
     return address if report.day is None else None
 
 
-def _change(change: Change, places: Places) -> list[Any]:
+def _change(change: Change, report: Report, places: Places) -> list[Any]:
     other = places.name(change.other) if change.other else None
-    return [_day(change.dt), change.event, other, change.banners, change.fell_out]
+    return [_day(report, change.dt), change.event, other, change.banners, change.fell_out]
 
 
 def _pair(pair: Pair, pool: Pool) -> list[Any]:
@@ -157,8 +157,9 @@ def _pair(pair: Pair, pool: Pool) -> list[Any]:
     return [pool.number(pair.a), pool.number(pair.b), round(pair.cosine, 4), kept, *why]
 
 
-def _day(day: datetime.date | None) -> str | None:
-    return day.isoformat() if day else None
+def _day(report: Report, day: datetime.date) -> str | None:
+    """A folder of own images has no day, whatever its tables say."""
+    return day.isoformat() if report.day else None
 
 
 def script_json(value: object) -> str:

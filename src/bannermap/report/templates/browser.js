@@ -4,7 +4,7 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const here = Number(document.body.dataset.page);
 const position = new Map(data.cards.map((card, i) => [card.id, i]));
 const unit = data.dated ? "banner" : "file";
-const CHUNK = 120;
+const CHUNK = 60;
 let ordered = data.cards.slice();
 let drawn = 0;
 
@@ -22,11 +22,11 @@ const linkTo = (id, page) => `${pageOf(page)}#cluster-${id}`;
 
 function picture(at, text) {
   if (at < 0) return make("span", { class: "gone" }, "no picture");
-  return make("img", { src: `data:image/webp;base64,${data.images[at]}`, alt: text, loading: "lazy" });
+  return make("img", { src: `data:image/webp;base64,${data.images[at]}`, alt: text, decoding: "async" });
 }
 function rate(card) {
   if (card.r === undefined) return "";
-  return `${percent(card.r)} clicks${card.w ? ` (${(100 * card.w[0]).toFixed(2)} to ${percent(card.w[1])})` : ""}`;
+  return `${percent(card.r)} clicks (${card.w ? `${(100 * card.w[0]).toFixed(2)} to ${percent(card.w[1])}` : "more than impressions"})`;
 }
 function drawCard(card) {
   const at = position.get(card.id);
@@ -53,17 +53,23 @@ const box = document.getElementById("cards");
 const search = document.getElementById("search");
 const sort = document.getElementById("sort");
 const more = document.getElementById("more");
-const words = (card) => [card.id, ...card.a, ...card.th.map(([k, slot]) => `theme${k}-${slot} `)].join(" ").toLowerCase() + " ";
-const index = data.cards.map(words);
+const names = data.cards.map((card) => card.a.join("\n").toLowerCase());
+// Ids are hexadecimal, so a short word would be part of most of them: it has to begin one, with four letters or more.
+function matches(card, word) {
+  const theme = /^theme(\d+)-(\d+)$/.exec(word);
+  if (theme) return card.th.some(([k, slot]) => k === Number(theme[1]) && slot === Number(theme[2]));
+  return names[position.get(card.id)].includes(word) || (word.length >= 4 && card.id.startsWith(word));
+}
 
 function showMore() {
   box.append(...ordered.slice(drawn, drawn + CHUNK).map(drawCard));
   drawn = Math.min(drawn + CHUNK, ordered.length);
   more.hidden = drawn >= ordered.length;
+  more.textContent = `Show ${number(Math.min(CHUNK, ordered.length - drawn))} more of ${number(ordered.length - drawn)}`;
 }
 function update() {
-  const asked = search.value.toLowerCase().split(/\s+/).filter(Boolean).map((word) => (/^theme\d+-\d+$/.test(word) ? `${word} ` : word));
-  ordered = data.cards.filter((card) => asked.every((word) => index[position.get(card.id)].includes(word)));
+  const asked = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+  ordered = data.cards.filter((card) => asked.every((word) => matches(card, word)));
   ordered.sort((a, b) => orders[sort.value](a, b) || (a.id < b.id ? -1 : 1));
   box.replaceChildren();
   drawn = 0;
@@ -74,7 +80,6 @@ function update() {
 search.addEventListener("input", update);
 sort.addEventListener("change", update);
 more.addEventListener("click", showMore);
-new IntersectionObserver((entries) => entries.some((e) => e.isIntersecting) && showMore(), { rootMargin: "600px" }).observe(more);
 
 // Keys: / searches, arrows walk over cards and pictures, Home and End go to the ends.
 function walk(event) {

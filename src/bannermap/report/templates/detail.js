@@ -5,6 +5,7 @@ let step = () => {};
 let opener = null;
 
 const part = (title, ...children) => make("section", {}, make("h3", {}, title), ...children);
+const day = (text) => make("time", {}, text || "");
 const note = (text) => make("p", { class: "note" }, text);
 function named(name) {
   return name.length > 1 ? make("a", { href: linkTo(name[0], name[1]) }, make("code", {}, name[0].slice(0, 8))) : make("code", {}, name[0]);
@@ -19,7 +20,7 @@ function sheet(pictures, text) {
 function facts(card, d) {
   const rows = [[data.dated ? "Banners" : "Files", number(card.s)], ["Pictures", number(card.n)], ["Cohesion", card.c.toFixed(3)], ["Cut at", `${d.t.toFixed(2)}, step ${d.d}`]];
   if (card.r !== undefined) rows.push(["Clicks", `${number(card.k || 0)} of ${number(card.i)}: ${rate(card)}`]);
-  if (data.dated) rows.push(["Born", card.f || ""], ["Seen", d.seen[0] === d.seen[1] ? d.seen[0] : `${d.seen[0]} to ${d.seen[1]}`]);
+  if (data.dated) rows.push(["Born", day(card.f)], ["First seen", day(d.seen[0])], ["Last seen", day(d.seen[1])]);
   rows.push(["Themes", card.th.map(([k, slot]) => `${slot} of ${k}`).join(", ") || "none stored"]);
   return make("dl", {}, ...rows.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
 }
@@ -43,20 +44,20 @@ function days(d) {
   if (!data.dated || !d.days.length) return null;
   const most = Math.max(1, ...d.days);
   const bars = d.days.map((banners, i) => make("span", { style: `height:${(100 * banners) / most}%`, title: `${data.axis[i]}: ${counted(banners, unit)}` }));
-  const said = `Banners per day: ${d.days.map((banners, i) => `${data.axis[i]} ${banners}`).join(", ")}`;
+  const said = `Banners per day: ${d.days.map((banners, i) => (banners ? `${data.axis[i]} ${banners}` : "")).filter(Boolean).join(", ") || "none"}`;
   const ends = make("div", { class: "dayends" }, make("span", {}, data.axis[0]), make("span", {}, `most: ${number(most)}`), make("span", {}, data.axis[data.axis.length - 1]));
   return part("Banners per day", make("div", { class: "dayrow", role: "img", "aria-label": said }, ...bars), ends);
 }
 function lineage(d) {
   if (!data.dated) return null;
-  const rows = d.lin.map(([day, event, other, banners, fell]) => make("li", {}, make("time", {}, day), ` ${eventNames[event] || event} `, other ? named(other) : null, ` (${counted(banners, unit)}${fell ? `, ${number(fell)} fell out` : ""})`));
+  const rows = d.lin.map(([at, event, other, banners, fell]) => make("li", {}, day(at), ` ${eventNames[event] || event} `, other ? named(other) : null, ` (${counted(banners, unit)}${fell ? `, ${number(fell)} fell out` : ""})`));
   return part("Lineage", rows.length ? make("ul", { class: "plain" }, ...rows) : note(data.lineage ? "No change is stored." : "No lineage is stored for this clustering."));
 }
 function duplicates(d) {
   if (!d.dn) return part("Near duplicates", note("None."));
   const rows = d.dup.map(([a, b, cosine, kept, keeper, reason, detail]) => {
     const sides = [a, b].map((at, i) => make("span", { class: kept === i + 1 ? "side keep" : "side" }, picture(at, kept === i + 1 ? "keep" : "duplicate"), make("span", { class: "mark" }, kept === i + 1 ? "keep" : "\u00a0")));
-    const why = `cosine ${cosine.toFixed(4)}${reason ? ` · keep ${keeper}: ${reason.replace("_", " ")}${detail ? `, ${detail}` : ""}` : ""}`;
+    const why = `cosine ${cosine.toFixed(4)}${reason ? ` · keep ${keeper}${kept ? "" : " (a third picture of the set)"}: ${reason.replace("_", " ")}${detail ? `, ${detail}` : ""}` : ""}`;
     return make("li", { class: "pair" }, make("span", { class: "two" }, ...sides), make("p", { class: "why" }, why));
   });
   const rest = d.dn - d.dup.length;
