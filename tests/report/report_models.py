@@ -92,7 +92,9 @@ def report(count: int = 12, **changes) -> Report:
         "cohesions": [(0.9, 3), (0.95, 5)],
         "has_lineage": True,
         "themes": [Theme(5, s, 2, 9, [c.cluster_id for c in clusters if c.themes[5] == s][:4]) for s in range(1, 6)],
-        "outliers": [Outlier(Shown(f"p{80 + i}", 2), clusters[i % count].cluster_id if i % 2 else None) for i in range(8)] if count else [],
+        "outliers": [Outlier(Shown(f"p{80 + i}", 2), clusters[i % count].cluster_id if i % 2 else None) for i in range(8)]
+        if count
+        else [],
         "all_outliers": 20,
         "duplicates": Duplicates(5, 7, 6, pairs, [(0.95, 2), (0.955, 4)]),
         "failures": [{"status": "truncated", "banners": 3, "examples": [{"image_url": HOSTILE, "error": HOSTILE}]}],
@@ -108,6 +110,8 @@ def report(count: int = 12, **changes) -> Report:
 
 def empty_report(**changes) -> Report:
     """Nothing but a clustering without clusters."""
-    none = {k: [] for k in ("funnel", "days", "clusters", "sizes", "cohesions", "themes", "outliers", "failures", "rejects", "runs")}
+    none = {
+        k: [] for k in ("funnel", "days", "clusters", "sizes", "cohesions", "themes", "outliers", "failures", "rejects", "runs")
+    }
     rest = {"all_clusters": 0, "all_outliers": 0, "duplicates": Duplicates(), "has_lineage": False, "images": {}}
     return report(1, **{**none, **rest, **changes})

@@ -44,7 +44,7 @@ def drawn_file(number: int) -> bytes:
         draw.ellipse((x, y, x + r, y + r), fill=tuple(int(v) for v in rng.integers(0, 256, 3)))
     draw.text((size[0] * 0.55, size[1] * 0.3), f"OFFER {number}", fill="black")
     target = io.BytesIO()
-    image.save(target, "JPEG", quality=85)
+    image.save(target, "JPEG", quality=70)
     return target.getvalue()
 
 
@@ -264,6 +264,6 @@ def _add_clicks(world: World, groups: list[Group]) -> None:
             for user in range(USERS if i % 4 else 0):
                 impressions = int(world.rng.integers(1, 400))
                 row = {"dt": LAST, "clustering_id": CURRENT, "revision": revision, "user_id": f"u{user}", "available_at": at}
-                counts = {c: 0 for c in tables.window_columns()} | {"impressions_30d": impressions}
+                counts = dict.fromkeys(tables.window_columns(), 0) | {"impressions_30d": impressions}
                 counts["clicks_30d"] = int(world.rng.binomial(impressions, 0.02)) if i % 7 else impressions + 1
                 world.add(tables.USER_CLUSTER_COUNTS, **row, cluster_id=group.cluster_id, **counts)

@@ -13,7 +13,9 @@ SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = "<script>&\"'</script>"
 DRAWN = {
     "histogram": lambda name, label: charts.histogram(name, label, [(label, 5), ("4-7", 7), ("8-15", 9)], label, "clusters"),
-    "changes": lambda name, label: charts.changes_by_day(name, label, [("03-01", {"born": 5, "split": 7}), ("03-02", {"retired": 9})]),
+    "changes": lambda name, label: charts.changes_by_day(
+        name, label, [("03-01", {"born": 5, "split": 7}), ("03-02", {"retired": 9})]
+    ),
     "counts": lambda name, label: charts.counts_by_day(name, label, [("03-01", 5), ("03-02", 7), ("03-03", 9)], label),
     "rates": lambda name, label: charts.rates(name, label, [(label, 0.05, 0.01, 0.07), ("b", 0.09, 0.0, 0.2)], 0.06),
 }

@@ -11,6 +11,7 @@ import pytest
 from report_models import DAY, HOSTILE, empty_report, report
 
 from bannermap.platform.errors import ConfigError
+from bannermap.report.budget import Fill
 from bannermap.report.page import Pages, page_name, render
 from bannermap.report.records import script_json
 
@@ -33,7 +34,7 @@ def test_equal_figures_give_equal_pages():
 def test_clusters_are_split_over_pages_and_the_overview_lists_them_all(count, per_page, pages):
     shown = report(count)
     found = render(shown, per_page, ROOM)
-    assert list(sorted(found.files)) == sorted([page_name(n) for n in range(pages + 1)])
+    assert sorted(found.files) == sorted([page_name(n) for n in range(pages + 1)])
     listed = data_of(found.files["index.html"])
     assert [c["id"] for c in listed["cards"]] == [c.cluster_id for c in shown.clusters]
     assert ("details" in listed) == (pages == 0)
@@ -51,14 +52,15 @@ def test_all_pages_together_keep_within_their_bytes_and_no_cluster_is_favoured(r
     bare = render(report(60, images={}), per_page, room)
     assert found.total_bytes > bare.total_bytes
     shown = [n for name, t in found.files.items() if "details" in data_of(t) for n in pictures_of(t)]
-    members = len([1 for i in range(found.pictures_per_cluster) if i == 0 or i % 2])  # members come every second turn at least
-    assert min(shown) >= min(6, members // 2, found.pictures_per_cluster)
-    assert f"first {found.pictures_per_cluster} of its pictures" in re.sub(r"\s+", " ", found.files["index.html"])
+    assert min(shown) >= min(1, found.fill.pictures) and max(shown) <= 6
+    assert f"first {found.fill.pictures} of its pictures" in re.sub(r"\s+", " ", found.files["index.html"])
+    unused = room - found.total_bytes
+    assert found.fill.one_more == 0 or unused < 4_000  # less than any further picture takes
 
 
 def test_more_room_never_shows_fewer_pictures():
-    rounds = [render(report(60), 20, room).pictures_per_cluster for room in (800_000, 1_200_000, 2_000_000, ROOM)]
-    assert rounds == sorted(rounds) and rounds[0] < rounds[-1]
+    fills = [render(report(60), 20, room).fill for room in (1_600_000, 1_800_000, 2_000_000, ROOM)]
+    assert fills == sorted(fills, key=lambda f: (f.pictures, f.one_more)) and fills[0].pictures < fills[-1].pictures
 
 
 def test_text_that_has_no_room_is_an_error_that_says_how_to_mend_it():
@@ -76,7 +78,12 @@ def test_text_never_becomes_markup():
 @pytest.mark.parametrize("shown", [empty_report(), empty_report(day=None)], ids=["day", "own images"])
 def test_what_is_not_there_is_said_in_words(shown):
     text = render(shown, 5, ROOM).files["index.html"]
-    for said in ("No themes are stored", "No features are published", "No near duplicates are stored", "No picture could be drawn"):
+    for said in (
+        "No themes are stored",
+        "No features are published",
+        "No near duplicates are stored",
+        "No picture could be drawn",
+    ):
         assert said in text
     assert ("No lineage is stored for this clustering, so" in text) == (shown.day is not None)
 
@@ -94,5 +101,5 @@ def test_a_folder_of_images_shows_files_and_no_days():
 
 
 def test_a_page_is_a_page():
-    pages = Pages({"a": "é"}, 3)
+    pages = Pages({"a": "é"}, Fill(3, 0))
     assert pages.total_bytes == 2

@@ -41,7 +41,6 @@ def test_a_thumbnail_has_the_area_of_a_square_at_most_and_its_proportions(width,
     assert (w + 1) * (h + 1) >= allowed * (1 - 1e-9)
 
 
-
 def test_several_sides_come_of_one_decoding():
     found = draw(encoded(noise(1)), [40, 112])
     assert [math.prod(Image.open(io.BytesIO(f)).size) for f in found.files.values()] == pytest.approx([1600, 12544], rel=0.05)

@@ -1,14 +1,14 @@
-"""How many pictures fit: the same number for every cluster, so that no cluster looks poorer because it comes later."""
+"""How many pictures fit: the same number for every cluster, and one more for the largest as far as there is room."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-TEXT_BYTES_PER_CLUSTER = 800
-BYTES_PER_SQUARE_PIXEL = 0.3
-BYTES_PER_PICTURE = 150
-"""What a cluster's text and its pictures usually take in a page; only the plan rests on them, the fill counts real bytes."""
+TEXT_BYTES_PER_CLUSTER = 1250
+BYTES_PER_SQUARE_PIXEL = 0.15
+BYTES_PER_PICTURE = 250
+"""What a cluster's text with its small picture in the overview, and its other pictures, usually take; only the plan rests on it."""
 SHRINKS = (1.0, 0.75, 0.6, 0.5, 0.4)
 """Of the side that is asked for, tried in this order; below 0.4 of 112 pixels nobody recognises a banner."""
 WANTED_PICTURES = 4
@@ -49,22 +49,41 @@ def _picture_bytes(side: int) -> float:
     return BYTES_PER_SQUARE_PIXEL * side * side + BYTES_PER_PICTURE
 
 
-def rounds_that_fit(wanted: Sequence[Sequence[Sequence[str]]], weight: Mapping[str, int], room: int) -> int:
-    """The largest r such that the first r pictures of every cluster fit; a picture counts once per page.
+@dataclass(frozen=True)
+class Fill:
+    """What fits.
+
+    Attributes:
+        pictures: that every cluster shows, where it has so many.
+        one_more: clusters, from the largest, that show one more.
+    """
+
+    pictures: int
+    one_more: int
+
+    def of(self, rank: int) -> int:
+        """Pictures of the cluster at a position, 0 for the largest."""
+        return self.pictures + (rank < self.one_more)
+
+
+def fill(wanted: Sequence[Sequence[str]], page: Sequence[int], weight: Mapping[str, int], room: int) -> Fill:
+    """The first picture of each cluster, then the second of each, and so on, until the next one does not fit.
 
     Args:
-        wanted: per page, per cluster, its pictures in the order in which they matter.
+        wanted: per cluster, largest first, its pictures in the order in which they matter.
+        page: per cluster, its page; a picture counts once per page.
         weight: picture -> bytes in a page.
         room: bytes.
     """
-    most = max((len(pictures) for page in wanted for pictures in page), default=0)
-    held: list[set[str]] = [set() for _ in wanted]
+    most = max(map(len, wanted), default=0)
+    held: set[tuple[int, str]] = set()
     used = 0
     for number in range(most):
-        for page, inside in zip(wanted, held, strict=True):
-            new = {pictures[number] for pictures in page if len(pictures) > number} - inside
-            used += sum(weight.get(picture, 0) for picture in new)
-            inside |= new
-        if used > room:
-            return number
-    return most
+        for rank, (pictures, at) in enumerate(zip(wanted, page, strict=True)):
+            if len(pictures) <= number or (at, pictures[number]) in held:
+                continue
+            used += weight[pictures[number]]
+            if used > room:
+                return Fill(number, rank)
+            held.add((at, pictures[number]))
+    return Fill(most, 0)

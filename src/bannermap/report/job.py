@@ -47,7 +47,7 @@ def run(context: JobContext) -> None:
         if not context.warehouse.read_only:
             publish(folder, pages.files)
     context.run.rows_in, context.run.rows_out = report.all_clusters, len(report.clusters)
-    figures = {"pages": len(pages.files), "page_bytes": pages.total_bytes, "pictures_per_cluster": pages.pictures_per_cluster}
+    figures = {"pages": len(pages.files), "page_bytes": pages.total_bytes, "pictures_per_cluster": pages.fill.pictures}
     context.run.metrics.update(figures)
     context.warehouse.spark.catalog.clearCache()
 

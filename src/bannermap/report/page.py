@@ -12,9 +12,9 @@ from typing import Any
 from bannermap.platform.errors import ConfigError
 from bannermap.platform.tables import NO_DAY
 from bannermap.report import figures
-from bannermap.report.budget import rounds_that_fit
+from bannermap.report.budget import Fill, fill
 from bannermap.report.model import Cluster, Report
-from bannermap.report.records import Places, Pool, detail, encoded, script_json, summary, wanted
+from bannermap.report.records import EVENTS, Places, Pool, detail, encoded, script_json, summary, wanted
 
 INDEX = "index.html"
 REFERENCE_BYTES = 24
@@ -27,11 +27,11 @@ class Pages:
 
     Attributes:
         files: name -> HTML.
-        pictures_per_cluster: that fitted, of all that were wanted.
+        fill: pictures per cluster that fitted, of all that were wanted.
     """
 
     files: Mapping[str, str]
-    pictures_per_cluster: int
+    fill: Fill
 
     @property
     def total_bytes(self) -> int:
@@ -47,7 +47,8 @@ def page_name(number: int) -> str:
 def render(report: Report, clusters_per_page: int, max_total_bytes: int) -> Pages:
     """All pages; equal figures give equal pages.
 
-    Every cluster shows its first r pictures, with the largest r at which all pages together keep within ``max_total_bytes``.
+    Every cluster shows its first r pictures, and the largest clusters one more, with as many as keep all pages together within
+    ``max_total_bytes``.
 
     Args:
         report: what they show.
@@ -58,13 +59,13 @@ def render(report: Report, clusters_per_page: int, max_total_bytes: int) -> Page
         ConfigError: the text alone takes more than ``max_total_bytes``.
     """
     site = _Site(report, clusters_per_page, max_total_bytes)
-    bare = site.pages(0)
-    rounds = rounds_that_fit(site.wanted, site.weight, max_total_bytes - bare.total_bytes)
-    while rounds > 0:
-        pages = site.pages(rounds)
+    bare = site.pages(Fill(0, 0))
+    room = max_total_bytes - bare.total_bytes
+    while room > 0:
+        pages = site.pages(fill(site.wanted, site.page_of, site.weight, room))
         if pages.total_bytes <= max_total_bytes:
             return pages
-        rounds -= 1
+        room -= pages.total_bytes - max_total_bytes  # an entry took more than REFERENCE_BYTES
     if bare.total_bytes > max_total_bytes:
         raise ConfigError(
             f"The report of {len(report.clusters):,} clusters takes {bare.total_bytes:,} bytes without its pictures, and "
@@ -98,50 +99,55 @@ class _Site:
         return self.siblings.get(cluster.parent, [])
 
     @cached_property
-    def wanted(self) -> list[list[list[str]]]:
-        """Per page, per cluster: its pictures in order."""
-        return [[wanted(c, self.beside(c)) for c in chunk] for chunk in self.chunks]
+    def wanted(self) -> list[list[str]]:
+        """Per cluster: its pictures in order."""
+        return [wanted(c, self.beside(c)) for c in self.report.clusters]
+
+    @cached_property
+    def page_of(self) -> list[int]:
+        """Per cluster: number of its page."""
+        return [self.places.page(c.cluster_id) for c in self.report.clusters]
 
     @cached_property
     def weight(self) -> dict[str, int]:
         """Picture -> bytes in a page."""
-        hashes = {h for page in self.wanted for pictures in page for h in pictures}
+        hashes = {h for pictures in self.wanted for h in pictures}
         return {h: len(encoded(self.report.images, h, self.report.thumbnail_px) or "") + REFERENCE_BYTES for h in hashes}
 
-    def pages(self, rounds: int) -> Pages:
-        """All pages with the first ``rounds`` pictures of each cluster."""
+    def pages(self, fits: Fill) -> Pages:
+        """All pages with the pictures that fit."""
         count = len(self.chunks) if self.places.per_page else 0
-        base = {"report": self.report, "rounds": rounds, "page_count": count, "max_total_bytes": self.max_total_bytes}
+        base = {"report": self.report, "fill": fits, "page_count": count, "max_total_bytes": self.max_total_bytes}
         base["clustering"] = self.report.clustering_id.removeprefix(f"{NO_DAY}-")
         files = {}
         for number, chunk in enumerate(self.chunks, start=1):
             if self.places.per_page:
-                shown = {**base, "number": number, "data": self._data(number - 1, chunk, rounds)}
-                files[page_name(number)] = _draw("clusters.html", shown)
-        index = self._list_of_all() if self.places.per_page else self._data(0, self.report.clusters, rounds)
-        return Pages({INDEX: _draw("index.html", {**base, "number": 0, "data": index, **self.overview}), **files}, rounds)
+                files[page_name(number)] = _draw("clusters.html", {**base, "number": number, "data": self._data(chunk, fits)})
+        data = self._list_of_all() if self.places.per_page else self._data(self.report.clusters, fits)
+        return Pages({INDEX: _draw("index.html", {**base, "number": 0, "data": data, **self.overview}), **files}, fits)
 
     @cached_property
     def overview(self) -> dict[str, Any]:
         """What the overview shows beside the clusters."""
         return figures.overview(self.report, self.places)
 
-    def _data(self, page: int, clusters: Sequence[Cluster], rounds: int) -> dict[str, Any]:
-        wants = self.wanted[page] if self.wanted else []
-        allowed = frozenset(h for pictures in wants for h in pictures[:rounds])
+    def _data(self, clusters: Sequence[Cluster], fits: Fill) -> dict[str, Any]:
+        ranks = [self.places.rank[c.cluster_id] for c in clusters]
+        allowed = frozenset(h for rank in ranks for h in self.wanted[rank][: fits.of(rank)])
         pool = Pool(self.report.images, self.report.thumbnail_px, allowed)
         cards = [summary(c, self.report, self.places, pool) for c in clusters]
         details = [detail(c, self.report, self.places, pool, self.beside(c)) for c in clusters]
-        return self._common() | {"cards": cards, "details": details, "images": pool.files}
+        return self._common(pool) | {"cards": cards, "details": details}
 
     def _list_of_all(self) -> dict[str, Any]:
         pool = Pool(self.report.images, self.report.icon_px)
         cards = [summary(c, self.report, self.places, pool) for c in self.report.clusters]
-        return self._common() | {"cards": cards, "images": pool.files}
+        return self._common(pool) | {"cards": cards}
 
-    def _common(self) -> dict[str, Any]:
+    def _common(self, pool: Pool) -> dict[str, Any]:
         axis = [d.isoformat() for d in self.report.day_axis]
-        return {"axis": axis, "dated": self.report.day is not None, "lineage": self.report.has_lineage}
+        told = {"axis": axis, "dated": self.report.day is not None, "lineage": self.report.has_lineage, "events": EVENTS}
+        return told | {"images": pool.files, "names": list(pool.names)}
 
 
 def _draw(template: str, values: Mapping[str, Any]) -> str:

@@ -15,9 +15,9 @@ from typing import Any
 from bannermap.report.model import Change, Cluster, Image, Pair, Report, Shown
 
 ID_SHOWN = 12
-"""Letters of the id of a group that has no place of its own on the pages."""
+"""Letters of the id of a cluster that is told of in the detail of another: two of them agreeing is beyond belief."""
 MAX_SIBLINGS = 8
-MAX_WORDS = 8
+EVENTS = ("created", "kept", "merged_from", "split_from", "given_to", "retired")
 
 
 @dataclass
@@ -28,7 +28,12 @@ class Pool:
     side: int
     allowed: frozenset[str] | None = None
     files: list[str] = field(default_factory=list)
+    names: dict[str, int] = field(default_factory=dict)
     _number: dict[str, int] = field(default_factory=dict)
+
+    def named(self, name: str) -> int:
+        """Where the name stands among ``names``."""
+        return self.names.setdefault(name, len(self.names))
 
     def number(self, pixel_hash: str) -> int:
         """Where the picture stands in ``files``."""
@@ -58,8 +63,8 @@ class Places:
         return self.rank[cluster_id] // self.per_page + 1 if self.per_page else 0
 
     def name(self, cluster_id: str) -> list[Any]:
-        """A cluster to link to: its id and page; or the beginning of the id of a group that is not shown."""
-        return [cluster_id, self.page(cluster_id)] if cluster_id in self.rank else [cluster_id[:ID_SHOWN]]
+        """The beginning of its id, and its page where it is shown: links find a cluster by the beginning of its id."""
+        return [cluster_id[:ID_SHOWN], *([self.page(cluster_id)] if cluster_id in self.rank else [])]
 
 
 def encoded(images: Mapping[str, Image], pixel_hash: str, side: int) -> str | None:
@@ -77,7 +82,7 @@ def summary(cluster: Cluster, report: Report, places: Places, pool: Pool) -> dic
         "n": cluster.nodes,
         "c": round(cluster.cohesion, 4),
         "f": _day(report, cluster.born_dt or cluster.first_seen_dt),
-        "a": [name for name, _ in cluster.advertisers[:MAX_WORDS]],
+        "a": [pool.named(name) for name, _ in cluster.advertisers],
         "ac": cluster.advertiser_count,
         "m": pool.number(cluster.medoid),
         "th": [[k, slot] for k, slot in sorted(cluster.themes.items())],
@@ -106,7 +111,7 @@ def detail(cluster: Cluster, report: Report, places: Places, pool: Pool, sibling
         "sn": len(others),
         "fo": cluster.fell_out.banners,
         "fop": [_shown(p, report, pool) for p in cluster.fell_out.pictures if _is_there(p.pixel_hash, pool)],
-        "adv": [list(a) for a in cluster.advertisers],
+        "adv": [banners for _, banners in cluster.advertisers],
         "days": list(cluster.day_banners),
         "lin": [_change(change, report, places) for change in cluster.changes] if report.day else [],
         "dup": [_pair(pair, pool) for pair in cluster.pairs if _both(pair, pool)],
@@ -148,7 +153,8 @@ def file_name(report: Report, pixel_hash: str) -> str | None:
 
 def _change(change: Change, report: Report, places: Places) -> list[Any]:
     other = places.name(change.other) if change.other else None
-    return [_day(report, change.dt), change.event, other, change.banners, change.fell_out]
+    fell = [change.fell_out] if change.fell_out else []
+    return [report.day_axis.index(change.dt), EVENTS.index(change.event), other or 0, change.banners, *fell]
 
 
 def _pair(pair: Pair, pool: Pool) -> list[Any]:

@@ -2,6 +2,7 @@
 // Cards of the clusters: sorted, searched and walked over. Every text is set as text; nothing ever becomes markup.
 const data = JSON.parse(document.getElementById("data").textContent);
 const here = Number(document.body.dataset.page);
+for (const card of data.cards) card.a = card.a.map((at) => data.names[at]);
 const position = new Map(data.cards.map((card, i) => [card.id, i]));
 const unit = data.dated ? "banner" : "file";
 const CHUNK = 60;

@@ -38,7 +38,7 @@ function lost(d) {
 function advertisers(card, d) {
   if (!d.adv.length) return part("Advertisers", note("None is known."));
   const rest = card.ac - d.adv.length;
-  return part("Advertisers", make("ul", { class: "plain" }, ...d.adv.map(([name, banners]) => make("li", {}, name, " ", make("span", { class: "dim" }, counted(banners, unit)))), rest > 0 ? make("li", {}, `and ${number(rest)} more`) : null));
+  return part("Advertisers", make("ul", { class: "plain" }, ...d.adv.map((banners, i) => make("li", {}, card.a[i], " ", make("span", { class: "dim" }, counted(banners, unit)))), rest > 0 ? make("li", {}, `and ${number(rest)} more`) : null));
 }
 function days(d) {
   if (!data.dated || !d.days.length) return null;
@@ -50,7 +50,7 @@ function days(d) {
 }
 function lineage(d) {
   if (!data.dated) return null;
-  const rows = d.lin.map(([at, event, other, banners, fell]) => make("li", {}, day(at), ` ${eventNames[event] || event} `, other ? named(other) : null, ` (${counted(banners, unit)}${fell ? `, ${number(fell)} fell out` : ""})`));
+  const rows = d.lin.map(([at, event, other, banners, fell]) => make("li", {}, day(data.axis[at]), ` ${eventNames[data.events[event]]} `, other ? named(other) : null, ` (${counted(banners, unit)}${fell ? `, ${number(fell)} fell out` : ""})`));
   return part("Lineage", rows.length ? make("ul", { class: "plain" }, ...rows) : note(data.lineage ? "No change is stored." : "No lineage is stored for this clustering."));
 }
 function duplicates(d) {
@@ -108,8 +108,10 @@ function openPair(button) {
 function route() {
   const match = /^#cluster-(.+)$/.exec(location.hash);
   if (!match) return dialog.open && dialog.close();
-  const id = decodeURIComponent(match[1]);
-  const card = data.cards[position.get(id)];
+  const asked = decodeURIComponent(match[1]);
+  const card = data.cards[position.get(asked)] || (asked.length >= 8 && data.cards.find((c) => c.id.startsWith(asked)));
+  const id = card ? card.id : asked;
+  if (id !== asked) history.replaceState(null, "", `#cluster-${id}`);
   if (card && data.details) return openCluster(id);
   if (card) return location.replace(linkTo(id, card.g));
   if (here) return location.replace(`index.html#cluster-${encodeURIComponent(id)}`);
