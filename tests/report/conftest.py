@@ -6,13 +6,10 @@ import re
 import shutil
 
 import pytest
-from report_models import report
+from report_models import COUNT, SINGLE, SPLIT, report
 
 from bannermap.report.page import render
 from bannermap.report.site import publish
-
-SINGLE, SPLIT, COUNT = 200, 5, 12
-"""Clusters per page that put a report of `COUNT` on one page, or on several."""
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,8 @@ from bannermap.report.model import (
 from bannermap.report.thumbnails import draw
 
 DAY = datetime.date(2026, 1, 31)
+SINGLE, SPLIT, COUNT = 200, 5, 12
+"""Clusters per page that put a report of `COUNT` clusters on one page, or on several."""
 AXIS = [DAY - datetime.timedelta(days=back) for back in range(29, -1, -1)]
 SIDES = (40, 56, 112, 220)
 
@@ -79,6 +81,7 @@ def report(count: int = 12, **changes) -> Report:
     clusters = [cluster(i, count, rng) for i in range(count)]
     days = [Day(AXIS[-1 - i], 100 + i, 50, 70, 9, 12, 3, "current", {"created": 3, "merged_from": 2}) for i in range(3)]
     pairs = [p for c in clusters for p in c.pairs][:6]
+    themes = [(slot, [c.cluster_id for c in clusters if c.themes[5] == slot][:4]) for slot in range(1, 6)]
     values = {
         "day": DAY,
         "clustering_id": "2026-01-31-abc",
@@ -91,7 +94,7 @@ def report(count: int = 12, **changes) -> Report:
         "sizes": [(1, 3), (2, 5)],
         "cohesions": [(0.9, 3), (0.95, 5)],
         "has_lineage": True,
-        "themes": [Theme(5, s, 2, 9, [c.cluster_id for c in clusters if c.themes[5] == s][:4]) for s in range(1, 6)],
+        "themes": [Theme(5, slot, 2, 9, largest) for slot, largest in themes],
         "outliers": [Outlier(Shown(f"p{80 + i}", 2), clusters[i % count].cluster_id if i % 2 else None) for i in range(8)]
         if count
         else [],
@@ -110,8 +113,7 @@ def report(count: int = 12, **changes) -> Report:
 
 def empty_report(**changes) -> Report:
     """Nothing but a clustering without clusters."""
-    none = {
-        k: [] for k in ("funnel", "days", "clusters", "sizes", "cohesions", "themes", "outliers", "failures", "rejects", "runs")
-    }
+    lists = ("funnel", "days", "clusters", "sizes", "cohesions", "themes", "outliers", "failures", "rejects", "runs")
+    none = {k: [] for k in lists}
     rest = {"all_clusters": 0, "all_outliers": 0, "duplicates": Duplicates(), "has_lineage": False, "images": {}}
     return report(1, **{**none, **rest, **changes})

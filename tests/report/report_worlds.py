@@ -1,9 +1,10 @@
-"""Random but consistent tables of a clustering, with drawn pictures, for tests of the report: the frames are also the oracle's input."""
+"""Random but consistent tables of a clustering, with drawn pictures; its rows are also what the oracle reads."""
 
 from __future__ import annotations
 
 import datetime
 import io
+import itertools
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -217,7 +218,7 @@ def _add_duplicates(world: World, groups: list[Group]) -> None:
     by_picture = members.groupby("pixel_hash").banner_id.apply(sorted)
     for group in groups[::2]:
         inside = sorted(group.pictures[: int(world.rng.integers(2, len(group.pictures) + 1))])
-        for a, b in zip(inside, inside[1:], strict=False):
+        for a, b in itertools.pairwise(inside):
             cosine = round(float(world.rng.uniform(0.95, 1.0)), 4)
             near = {"cluster_id": group.cluster_id, "set_id": inside[0], "pixel_hash_a": a, "pixel_hash_b": b, "cosine": cosine}
             world.add(tables.NEAR_DUPLICATES, clustering_id=CURRENT, **near)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 
 import pytest
-from report_models import DAY, HOSTILE, report
+from report_models import COUNT, DAY, HOSTILE, SINGLE, SPLIT, report
 
 from bannermap.report.page import render
 from bannermap.report.site import publish
 
 pytestmark = pytest.mark.xdist_group("report_browser")  # one browser for all
-SINGLE, SPLIT, COUNT = 200, 5, 12
 
 
 def cards(browser) -> list[str]:

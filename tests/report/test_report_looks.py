@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from report_models import SINGLE, SPLIT
 
 pytestmark = pytest.mark.xdist_group("report_browser")  # one browser for all
-SINGLE, SPLIT = 200, 5
 
 
 @pytest.mark.parametrize("width", [390, 1440])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 TEXT_BYTES_PER_CLUSTER = 1250
 BYTES_PER_SQUARE_PIXEL = 0.15
 BYTES_PER_PICTURE = 250
-"""What a cluster's text with its small picture in the overview, and its other pictures, usually take; only the plan rests on it."""
+"""What a cluster's text with its place in the overview, and its pictures, usually take; only the plan rests on it."""
 SHRINKS = (1.0, 0.75, 0.6, 0.5, 0.4)
 """Of the side that is asked for, tried in this order; below 0.4 of 112 pixels nobody recognises a banner."""
 WANTED_PICTURES = 4
