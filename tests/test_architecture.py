@@ -17,6 +17,7 @@ MORE_SPARK_MODULES = {
     *("clustering/distributed.py", "clustering/passes.py", "clustering/engine.py", "sample/summary.py"),
     *("clustering/lineage.py", "clustering/keepers.py"),
     *("features/events.py", "features/files.py", "features/intake.py", "features/publication.py"),
+    "report/gather.py",
 }
 
 

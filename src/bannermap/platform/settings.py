@@ -131,12 +131,16 @@ class FeatureSettings(Section):
 
 
 class ReportSettings(Section):
-    """What the page shows."""
+    """What the pages show, and how much they may weigh."""
 
     max_clusters: Positive
+    clusters_per_page: Positive
     pictures_per_cluster: Positive
     max_outliers: Annotated[int, Field(ge=0)]
+    max_pairs: Annotated[int, Field(ge=0)]
     thumbnail_px: Annotated[int, Field(ge=16, le=512)]
+    charted_days: Annotated[int, Field(ge=1, le=366)]
+    max_total_bytes: Annotated[int, Field(ge=1_000_000)]
 
 
 class SampleSettings(Section):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
 from pathlib import Path
 
 from bannermap.platform.errors import InputError
-from bannermap.platform.tables import BANNER_LOG
+from bannermap.platform.tables import BANNER_LOG, NO_DAY
 
-DAY = datetime.date(1970, 1, 1)
+DAY = NO_DAY
 """The day of every such log. A folder has no day; with one for all runs, a rerun replaces what an earlier one saw."""
 
 

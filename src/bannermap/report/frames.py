@@ -1,13 +1,19 @@
-"""Frames between the tables and the page; they are never stored."""
+"""Frames between the tables and the pages; they are never stored."""
 
 from __future__ import annotations
 
 from bannermap.platform.tables import Table
 
-THUMBNAILS = Table(
-    name="thumbnails",
-    about="Small pictures.",
-    columns={"pixel_hash": "string: the picture", "thumbnail": "binary: WebP; null where it could not be drawn"},
-    key=("pixel_hash",),
+DRAWN = Table(
+    name="drawn",
+    about="Small pictures, one row per picture and side; none where it cannot be drawn.",
+    columns={
+        "pixel_hash": "string: the picture",
+        "side": "int: pixels, see report.thumbnail_px",
+        "thumbnail": "binary: WebP",
+        "brightness": "double: mean grey value, 0 to 1",
+        "sharpness": "double: variance of the Laplacian of grey values of 0 to 255",
+    },
+    key=("pixel_hash", "side"),
     format="frame",
 )

@@ -1,9 +1,11 @@
-"""The job `build_report`: the tables of a day as one page."""
+"""The job `build_report`: the tables of a day as pages for a browser."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import datetime
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
@@ -11,52 +13,43 @@ from bannermap.platform.cli import Stage
 from bannermap.platform.errors import InputError
 from bannermap.platform.runs import JobContext
 from bannermap.platform.tables import (
-    BANNER_DAYS,
-    CLUSTER_MEMBERS,
+    CLUSTER_LINEAGE,
     CLUSTERINGS,
-    CLUSTERS,
-    FEATURE_PUBLICATIONS,
     IMAGE_BYTES,
     IMAGE_FETCHES,
+    NO_DAY,
     REGISTRY_DAYS,
     REJECTS,
     RUNS,
-    USER_CLUSTER_COUNTS,
-    Table,
 )
+from bannermap.report import gather
 from bannermap.report import transforms as t
-from bannermap.report.page import Card, Page, Picture, Step, render
+from bannermap.report.gather import Source
+from bannermap.report.model import Cluster, Day, Duplicates, Image, Outlier, Report, Step
+from bannermap.report.page import render
+from bannermap.report.site import local_folder, publish
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Row
 
-PAGE = "index.html"
-DAYS_SHOWN = 30
+FAILURES_SHOWN = 10
+ICON_PX, PAIR_PX = 40, 220
 
 
 def run(context: JobContext) -> None:
-    """Write ``index.html`` for the newest clustering of the day, whole or not at all."""
-    folder = _folder(context)
+    """Write the pages of the newest clustering of the day, all or none."""
+    folder = local_folder(context.settings.paths.report)
+    settings = context.settings.report
     with context.phase("gather figures"):
-        page = _page(context, _clustering(context))
+        report = _report(context, _clustering(context))
     with context.phase("write the page"):
-        text = render(page)
+        pages = render(report, settings.clusters_per_page, settings.max_total_bytes)
         if not context.warehouse.read_only:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / f"{PAGE}.new").write_text(text)
-            (folder / f"{PAGE}.new").replace(folder / PAGE)
-    context.run.rows_in, context.run.rows_out = page.all_clusters, len(page.cards)
-    context.run.metrics["page_bytes"] = len(text.encode())
+            publish(folder, pages.files)
+    context.run.rows_in, context.run.rows_out = report.all_clusters, len(report.clusters)
+    figures = {"pages": len(pages.files), "page_bytes": pages.total_bytes, "pictures_per_cluster": pages.fill.pictures}
+    context.run.metrics.update(figures)
     context.warehouse.spark.catalog.clearCache()
-
-
-def _folder(context: JobContext) -> Path:
-    where = context.settings.paths.report
-    if "://" in where and not where.startswith("file://"):
-        raise InputError(
-            f"paths.report is {where}, and the report is written to local folders only. Copy it from there afterwards."
-        )
-    return Path(where.removeprefix("file://"))
 
 
 def _clustering(context: JobContext) -> Row:
@@ -67,96 +60,109 @@ def _clustering(context: JobContext) -> Row:
     return newest[0]
 
 
-def _page(context: JobContext, clustering: Row) -> Page:
-    settings, name = context.settings.report, clustering["clustering_id"]
-    facts = t.banner_facts(context.warehouse.read(BANNER_DAYS), context.dt).persist()
-    members = _of(context, CLUSTER_MEMBERS, name).persist()
-    clusters = t.largest_clusters(_of(context, CLUSTERS, name), settings.max_clusters).persist()
-    pictures = t.shown_pictures(members, clusters, settings.pictures_per_cluster).persist()
-    outliers = t.shown_outliers(members, settings.max_outliers).persist()
-    small = _thumbnails(context, pictures.select("pixel_hash").union(outliers.select("pixel_hash")))
-    failures = t.failures(context.warehouse.read(IMAGE_FETCHES), facts).orderBy(F.desc("banners"), "status").collect()
-    return Page(
-        day=context.dt,
-        clustering_id=name,
+def _report(context: JobContext, clustering: Row) -> Report:
+    days = context.settings.report.charted_days
+    axis = [context.dt - datetime.timedelta(days=back) for back in range(days - 1, -1, -1)]
+    source = Source(context, clustering, axis)
+    shown = gather.clusters(source)
+    outliers, duplicates = gather.outliers(source, shown), gather.duplicates(source)
+    failures = t.failures(source.table(IMAGE_FETCHES), source.facts, FAILURES_SHOWN)
+    failed = failures.orderBy(F.desc("banners"), "status").collect()
+    undated, rejects = context.dt == NO_DAY, _rejects(context)
+    return Report(
+        day=None if undated else context.dt,
+        clustering_id=clustering["clustering_id"],
         encoder_id=clustering["encoder_id"],
-        funnel=_funnel(context, clustering, facts.count(), failures),
-        days=[r.asDict() for r in _days(context)],
-        cards=_cards(context, clusters, members, facts, pictures, small, name),
+        funnel=_funnel(source, failed, rejects),
+        days=[] if undated else _days(source),
+        day_axis=[] if undated else axis,
+        clusters=shown,
         all_clusters=clustering["clusters"],
-        outliers=[Picture(small.get(r["pixel_hash"]), r["banners"]) for r in outliers.collect()],
+        sizes=gather.sizes(source),
+        cohesions=gather.cohesions(source),
+        has_lineage=not source.of(CLUSTER_LINEAGE).isEmpty(),
+        themes=gather.themes(source, shown),
+        outliers=outliers,
         all_outliers=clustering["outliers"],
-        failures=[r.asDict(recursive=True) for r in failures],
-        rejects=_rejects(context),
+        duplicates=duplicates,
+        failures=[r.asDict(recursive=True) for r in failed],
+        rejects=rejects,
         runs=_runs(context),
+        images=_images(source, shown, outliers, duplicates),
+        thumbnail_px=source.plan.thumbnail_px,
+        icon_px=ICON_PX,
+        pair_px=PAIR_PX,
     )
 
 
-def _of(context: JobContext, table: Table, clustering_id: str) -> DataFrame:
-    return context.warehouse.read(table).where(F.col("clustering_id") == clustering_id)
+def _images(source: Source, shown: Sequence[Cluster], outliers: Sequence[Outlier], duplicates: Duplicates) -> dict[str, Image]:
+    """Everything that any page may show, drawn."""
+    split = len(shown) > source.context.settings.report.clusters_per_page
+    wanted = {(h, source.plan.thumbnail_px) for c in shown for h in _hashes(c)}
+    wanted |= {(o.picture.pixel_hash, source.plan.thumbnail_px) for o in outliers}
+    wanted |= {(h, PAIR_PX) for pair in duplicates.pairs for h in (pair.a, pair.b)}
+    wanted |= {(c.medoid, ICON_PX) for c in shown if split}
+    asked = source.context.warehouse.spark.createDataFrame(sorted(wanted), "pixel_hash string, side int").persist()
+    fetches = source.table(IMAGE_FETCHES)
+    return _collected(t.drawn(asked, fetches, source.table(IMAGE_BYTES)), t.addresses(asked, fetches))
 
 
-def _thumbnails(context: JobContext, pixel_hashes: DataFrame) -> dict[str, bytes]:
-    fetches, data = context.warehouse.read(IMAGE_FETCHES), context.warehouse.read(IMAGE_BYTES)
-    rows = t.thumbnails(pixel_hashes, fetches, data, context.settings.report.thumbnail_px).collect()
-    return {r["pixel_hash"]: bytes(r["thumbnail"]) for r in rows if r["thumbnail"] is not None}
+def _hashes(cluster: Cluster) -> set[str]:
+    pairs = {h for pair in cluster.pairs for h in (pair.a, pair.b)}
+    return {cluster.medoid, *pairs, *(p.pixel_hash for p in (*cluster.pictures, *cluster.fell_out.pictures))}
 
 
-def _funnel(context: JobContext, clustering: Row, seen: int, failures: list[Row]) -> list[Step]:
-    today = context.warehouse.read(REGISTRY_DAYS).where(F.col("dt") == F.lit(context.dt)).collect()[0]
-    refused = sum(rows for job, _, rows in _rejects(context) if job == "dedupe_banners")
+def _collected(drawn: DataFrame, addresses: DataFrame) -> dict[str, Image]:
+    files: dict[str, dict[int, bytes]] = defaultdict(dict)
+    figures = {}
+    for row in drawn.toLocalIterator():
+        files[row["pixel_hash"]][row["side"]] = bytes(row["thumbnail"])
+        figures[row["pixel_hash"]] = (row["brightness"], row["sharpness"])
+    known = {r["pixel_hash"]: r["image_url"] for r in addresses.collect()}
+    return {h: Image(files.get(h, {}), known.get(h), *figures.get(h, (None, None))) for h in sorted(known)}
+
+
+def _funnel(source: Source, failures: list[Row], rejects: Sequence[tuple[str, str, int]]) -> list[Step]:
+    clustering, seen, day = source.clustering, source.facts.count(), source.context.dt
+    refused = sum(rows for job, _, rows in rejects if job == "dedupe_banners")
     reasons = ", ".join(f"{r['banners']:,} {r['status']}" for r in failures)
-    clustered = clustering["banners"] - clustering["outliers"]
+    clustered, outliers = clustering["banners"] - clustering["outliers"], clustering["outliers"]
+    last = [
+        Step("with a picture", clustering["banners"], f"without: {reasons}" if reasons else ""),
+        Step("Distinct pictures", clustering["nodes"]),
+        Step("in clusters", clustered, f"{outliers:,} outliers" if outliers else ""),
+        Step("Clusters", clustering["clusters"]),
+    ]
+    if day == NO_DAY:
+        return [Step("Files", seen), *last]
+    today = source.table(REGISTRY_DAYS).where(F.col("dt") == F.lit(day)).collect()[0]
     return [
         Step("Log rows of the day", today["log_rows"] + refused, f"{refused:,} refused" if refused else ""),
         Step("Banners of the day", today["dau_banners"], f"{today['new_banners']:,} new"),
         Step("Banners seen so far", seen),
-        Step("with a picture", clustering["banners"], f"without: {reasons}" if reasons else ""),
-        Step("Distinct pictures", clustering["nodes"]),
-        Step("Banners in clusters", clustered, f"{clustering['outliers']:,} outliers" if clustering["outliers"] else ""),
-        Step("Clusters", clustering["clusters"]),
+        *last,
     ]
 
 
-def _days(context: JobContext) -> list[Row]:
-    days = context.warehouse.read(REGISTRY_DAYS).where(F.col("dt") <= F.lit(context.dt))
-    return days.orderBy(F.desc("dt")).limit(DAYS_SHOWN).collect()
+def _days(source: Source) -> list[Day]:
+    """The charted days that the registry has, newest first."""
+    inside = F.col("dt").between(F.lit(source.axis[0]), F.lit(source.axis[-1]))
+    rows = source.table(REGISTRY_DAYS).where(inside).orderBy(F.desc("dt")).collect()
+    newest = source.table(CLUSTERINGS).join(source.dated.select("clustering_id"), "clustering_id")
+    of_day = {r["dt"]: r for r in newest.select("dt", "clustering_id", "clusters", "outliers", "state").collect()}
+    changed: dict[str, dict[str, int]] = defaultdict(dict)
+    lineage = source.table(CLUSTER_LINEAGE).join(source.dated.select("clustering_id"), "clustering_id")
+    for r in t.change_counts(lineage).collect():
+        changed[r["clustering_id"]][r["event"]] = r["clusters"]
+    return [_day(row, of_day.get(row["dt"]), changed) for row in rows]
 
 
-def _cards(
-    context: JobContext,
-    clusters: DataFrame,
-    members: DataFrame,
-    facts: DataFrame,
-    pictures: DataFrame,
-    small: dict[str, bytes],
-    name: str,
-) -> list[Card]:
-    sheets: dict[str, list[Picture]] = {}
-    for row in pictures.orderBy("cluster_id", "rank").collect():
-        shown = Picture(small.get(row["pixel_hash"]), row["banners"], row["similarity"])
-        sheets.setdefault(row["cluster_id"], []).append(shown)
-    rows = clusters.join(t.cluster_facts(members, facts), "cluster_id").orderBy(F.desc("size"), "cluster_id").collect()
-    clicks = _clicks(context, name)
-    return [_card(row.asDict(recursive=True), sheets[row["cluster_id"]], clicks.get(row["cluster_id"])) for row in rows]
-
-
-def _card(row: dict[str, Any], sheet: list[Picture], clicks: Row | None) -> Card:
-    kept = ("cluster_id", "size", "nodes", "cohesion", "threshold", "depth", "first_seen_dt", "last_seen_dt")
-    advertisers = [(a["advertiser_id"], a["banners"]) for a in row["advertisers"] if a["advertiser_id"]]
-    figures = {"impressions": clicks["impressions"], "clicks": clicks["clicks"]} if clicks else {}
-    return Card(**{c: row[c] for c in kept}, advertisers=advertisers, pictures=sheet, **figures)
-
-
-def _clicks(context: JobContext, name: str) -> dict[str, Row]:
-    """Clicks by cluster from the newest revision of the day's features; nothing where there are none."""
-    warehouse = context.warehouse
-    if not warehouse.exists(FEATURE_PUBLICATIONS):
-        return {}
-    published = _of(context, FEATURE_PUBLICATIONS, name).where(F.col("dt") == F.lit(context.dt))
-    newest = published.agg(F.max("revision")).collect()[0][0]
-    counts = _of(context, USER_CLUSTER_COUNTS, name).where((F.col("dt") == F.lit(context.dt)) & (F.col("revision") == newest))
-    return {r["cluster_id"]: r for r in t.click_figures(counts).collect()} if newest else {}
+def _day(registry: Row, clustering: Row | None, changed: dict[str, dict[str, int]]) -> Day:
+    counts = {c: registry[c] for c in ("dt", "log_rows", "dau_banners", "mau_banners", "new_banners")}
+    if clustering is None:
+        return Day(**counts)
+    figures = {c: clustering[c] for c in ("clusters", "outliers", "state")}
+    return Day(**counts, **figures, changes=changed.get(clustering["clustering_id"]))
 
 
 def _rejects(context: JobContext) -> list[tuple[str, str, int]]:

@@ -1,4 +1,4 @@
-"""Tables in, small frames out: what the page shows, already cut to what fits on it."""
+"""Tables in, small frames out: what the pages show, already cut to what fits on them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pyarrow as pa
 from pyspark.sql import Window
 from pyspark.sql import functions as F
 
-from bannermap.report.frames import THUMBNAILS
-from bannermap.report.thumbnails import thumbnail
+from bannermap.report.frames import DRAWN
+from bannermap.report.thumbnails import draw
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -30,18 +30,31 @@ def largest_clusters(clusters: DataFrame, limit: int) -> DataFrame:
     return clusters.orderBy(F.desc("size"), "cluster_id").limit(limit)
 
 
-def cluster_facts(members: DataFrame, facts: DataFrame) -> DataFrame:
-    """Per cluster: first and last day, and its advertisers with their banners, most first."""
+def cluster_facts(members: DataFrame, facts: DataFrame, advertisers: int) -> DataFrame:
+    """Per cluster: first and last day, its path, its number of advertisers, and those with most banners."""
     joined = members.where("cluster_id IS NOT NULL").join(facts, "banner_id")
     counted = joined.groupBy("cluster_id", "advertiser_id").agg(
-        F.count("*").alias("banners"), F.min("first_seen_dt").alias("first"), F.max("last_seen_dt").alias("last")
+        F.count("*").alias("banners"),
+        F.min("first_seen_dt").alias("first"),
+        F.max("last_seen_dt").alias("last"),
+        F.min("path").alias("path"),
     )
     entry = F.struct((-F.col("banners")).alias("order"), "advertiser_id", "banners")
+    known = F.when(F.col("advertiser_id").isNotNull(), entry)  # collect_list leaves nulls out
     return counted.groupBy("cluster_id").agg(
         F.min("first").alias("first_seen_dt"),
         F.max("last").alias("last_seen_dt"),
-        F.array_sort(F.collect_list(entry)).alias("advertisers"),
+        F.min("path").alias("path"),
+        F.count("advertiser_id").alias("advertiser_count"),
+        F.slice(F.array_sort(F.collect_list(known)), 1, advertisers).alias("advertisers"),
     )
+
+
+def cluster_days(members: DataFrame, banner_days: DataFrame, first: datetime.date, last: datetime.date) -> DataFrame:
+    """Per cluster and day from ``first`` to ``last``: its banners of that day."""
+    days = banner_days.where(F.col("dt").between(F.lit(first), F.lit(last))).select("dt", "banner_id")
+    seen = members.where("cluster_id IS NOT NULL").join(days, "banner_id")
+    return seen.groupBy("cluster_id", "dt").agg(F.count("*").alias("banners"))
 
 
 def shown_pictures(members: DataFrame, shown: DataFrame, per_cluster: int) -> DataFrame:
@@ -58,25 +71,121 @@ def shown_pictures(members: DataFrame, shown: DataFrame, per_cluster: int) -> Da
 
 
 def shown_outliers(members: DataFrame, limit: int) -> DataFrame:
-    """Outliers with the most banners: pixel_hash, banners."""
-    counted = members.where("is_outlier").groupBy("pixel_hash").agg(F.count("*").alias("banners"))
+    """Outliers with the most banners: pixel_hash, banners, and the last group that held one of them."""
+    group = F.min(F.when(F.size("path") > 0, F.element_at("path", -1))).alias("group")
+    counted = members.where("is_outlier").groupBy("pixel_hash").agg(F.count("*").alias("banners"), group)
     return counted.orderBy(F.desc("banners"), "pixel_hash").limit(limit)
 
 
-def thumbnails(pixel_hashes: DataFrame, image_fetches: DataFrame, image_bytes: DataFrame, longest_side: int) -> DataFrame:
-    """`THUMBNAILS` of the pictures, drawn in the tasks that hold the bytes."""
+def fallen_out(members: DataFrame, groups: DataFrame, pictures: int) -> DataFrame:
+    """Per group, the outliers that it held: how many banners, and the pictures of most banners.
 
-    def draw(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    Args:
+        members: `cluster_members` of one clustering.
+        groups: column ``group``, those asked for, each once.
+        pictures: per group.
+    """
+    held = members.where("is_outlier").withColumn("group", F.explode(F.array_distinct("path"))).join(groups, "group")
+    counted = held.groupBy("group", "pixel_hash").agg(F.count("*").alias("banners"))
+    entry = F.struct((-F.col("banners")).alias("order"), "pixel_hash", "banners")
+    first = F.slice(F.array_sort(F.collect_list(entry)), 1, pictures)
+    return counted.groupBy("group").agg(F.sum("banners").alias("all_banners"), first.alias("pictures"))
+
+
+def size_counts(clusters: DataFrame) -> DataFrame:
+    """Clusters by the largest e with 2^e banners or fewer: exponent, clusters."""
+    exponent = F.length(F.bin("size")) - 1  # digits, since a logarithm may round down at 2^e
+    return clusters.groupBy(exponent.alias("exponent")).agg(F.count("*").alias("clusters")).orderBy("exponent")
+
+
+def share_counts(frame: DataFrame, column: str, bins: int) -> DataFrame:
+    """Rows by bins of equal width from -1 to 1: bin from 0, counts; 1 lies in the last bin."""
+    rounding = 1e-4  # of a bin: a float that was written as 0.95 is a little less, and belongs to the bin that starts there
+    number = F.least(F.floor((F.col(column).cast("double") + 1) * bins / 2 + F.lit(rounding)), F.lit(bins - 1))
+    return frame.groupBy(number.alias("bin")).agg(F.count("*").alias("counted")).orderBy("bin")
+
+
+def change_counts(lineage: DataFrame) -> DataFrame:
+    """Per clustering and event: distinct clusters."""
+    return lineage.groupBy("clustering_id", "event").agg(F.countDistinct("cluster_id").alias("clusters"))
+
+
+def changes(lineage: DataFrame, dated: DataFrame, shown: DataFrame, current: str, limit: int) -> DataFrame:
+    """What happened to the shown clusters, newest first: cluster_id, dt, event, other, banners, fell_out.
+
+    A row of another cluster that came of a shown one is told there as ``given_to``. That a cluster was kept is told for the
+    current clustering, and for earlier ones only where something fell out.
+
+    Args:
+        lineage: `cluster_lineage` of any number of clusterings.
+        dated: clustering_id, dt of those that are told.
+        shown: column cluster_id.
+        current: the clustering that is reported.
+        limit: rows per cluster.
+    """
+    rows = lineage.join(dated, "clustering_id").where(
+        (F.col("event") != "kept") | (F.col("clustering_id") == current) | (F.col("fell_out") > 0)
+    )
+    fields = ("dt", "event", "other", "banners", "fell_out")
+    own = rows.withColumn("other", F.col("other_cluster_id")).select("cluster_id", *fields)
+    given = rows.where("other_cluster_id IS NOT NULL AND other_cluster_id != cluster_id").select(
+        F.col("other_cluster_id").alias("cluster_id"),
+        "dt",
+        F.lit("given_to").alias("event"),
+        F.col("cluster_id").alias("other"),
+        "banners",
+        F.lit(None).cast("bigint").alias("fell_out"),
+    )
+    told = own.unionByName(given).join(shown.select("cluster_id"), "cluster_id")
+    order = Window.partitionBy("cluster_id").orderBy(F.desc("dt"), "event", F.desc("banners"), "other")
+    return told.withColumn("rank", F.row_number().over(order)).where(F.col("rank") <= limit).orderBy("cluster_id", "rank")
+
+
+def pairs(near_duplicates: DataFrame, duplicate_sets: DataFrame) -> DataFrame:
+    """Near duplicates with what their set suggests, and their rank within the cluster, most similar first."""
+    kept = duplicate_sets.select("set_id", "keeper_banner_id", "keeper_pixel_hash", "reason", "detail")
+    order = Window.partitionBy("cluster_id").orderBy(F.desc("cosine"), "pixel_hash_a", "pixel_hash_b")
+    return near_duplicates.withColumn("rank", F.row_number().over(order)).join(kept, "set_id", "left")
+
+
+def drawn(wanted: DataFrame, image_fetches: DataFrame, image_bytes: DataFrame) -> DataFrame:
+    """`DRAWN` of the pictures, drawn in the tasks that hold the bytes, each file decoded once.
+
+    Args:
+        wanted: pixel_hash, side; repeated rows are fine.
+        image_fetches: the table.
+        image_bytes: the table.
+    """
+    types = (pa.string(), pa.int32(), pa.binary(), pa.float64(), pa.float64())  # of DRAWN's columns
+
+    def paint(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            small = [thumbnail(data, longest_side) for data in batch.column(1).to_pylist()]
-            yield pa.RecordBatch.from_arrays([batch.column(0), pa.array(small, pa.binary())], list(THUMBNAILS.columns))
+            rows = [row for entry in batch.to_pylist() for row in _rows(entry)]
+            columns = zip(*rows, strict=True) if rows else [()] * len(types)
+            arrays = [pa.array(values, kind) for values, kind in zip(columns, types, strict=True)]
+            yield pa.RecordBatch.from_arrays(arrays, list(DRAWN.columns))
 
+    sides = wanted.groupBy("pixel_hash").agg(F.array_sort(F.collect_set("side")).alias("sides"))
     known = image_fetches.where("status = 'ok'").groupBy("pixel_hash").agg(F.min("content_hash").alias("content_hash"))
-    wanted = pixel_hashes.select("pixel_hash").distinct().join(known, "pixel_hash").join(image_bytes, "content_hash")
-    return wanted.select("pixel_hash", "data").mapInArrow(draw, THUMBNAILS.schema)
+    found = sides.join(known, "pixel_hash").join(image_bytes, "content_hash")
+    return found.select("pixel_hash", "sides", "data").mapInArrow(paint, DRAWN.schema)
 
 
-def failures(image_fetches: DataFrame, facts: DataFrame, examples: int = 3) -> DataFrame:
+def _rows(entry: dict) -> Iterator[tuple[object, ...]]:
+    """Rows of `DRAWN`; none where the picture cannot be drawn."""
+    picture = draw(entry["data"], entry["sides"])
+    for side, file in picture.files.items():
+        yield entry["pixel_hash"], side, file, picture.brightness, picture.sharpness
+
+
+def addresses(wanted: DataFrame, image_fetches: DataFrame) -> DataFrame:
+    """Per picture, the smallest of its addresses: pixel_hash, image_url."""
+    asked = wanted.select("pixel_hash").distinct()
+    known = image_fetches.where("status = 'ok'").join(asked, "pixel_hash")
+    return known.groupBy("pixel_hash").agg(F.min("image_url").alias("image_url"))
+
+
+def failures(image_fetches: DataFrame, facts: DataFrame, examples: int) -> DataFrame:
     """Per status that is not ok: banners, and some addresses with their messages."""
     failed = image_fetches.where("status != 'ok'").join(facts.select("banner_id"), "banner_id", "left_semi")
     example = F.slice(F.array_sort(F.collect_set(F.struct("image_url", "error"))), 1, examples)

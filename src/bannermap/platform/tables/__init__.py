@@ -50,6 +50,7 @@ from bannermap.platform.tables.migrations import AddColumns, Migration, Rebuild
 from bannermap.platform.tables.names import (
     BANNER_ATTRIBUTES,
     EVENT_TYPES,
+    NO_DAY,
     UNCLUSTERED,
     WINDOWS_DAYS,
     count_column,
@@ -120,6 +121,7 @@ __all__ = [
     "IMAGE_FETCHES",
     "NEAR_DUPLICATES",
     "NEIGHBOURS",
+    "NO_DAY",
     "REGISTRY_DAYS",
     "REJECTS",
     "RUNS",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
+
 EVENT_TYPES = ("request", "impression", "click")
 WINDOWS_DAYS = (1, 7, 15, 30)
 BANNER_ATTRIBUTES = ("image_url", "advertiser_id", "landing_url", "text")
 UNCLUSTERED = "unclustered"
+NO_DAY = datetime.date(1970, 1, 1)
+"""The day of a folder of own images, which has none: it is a key like any other, and never shown to people."""
 
 
 def count_column(event_type: str) -> str:

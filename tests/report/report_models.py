@@ -1,0 +1,119 @@
+"""Random reports as plain values, for tests of the pages without tables."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+
+import numpy as np
+from report_worlds import HOSTILE, drawn_file
+
+from bannermap.report.model import (
+    Change,
+    Cluster,
+    Day,
+    Duplicates,
+    FellOut,
+    Image,
+    Outlier,
+    Pair,
+    Report,
+    Shown,
+    Step,
+    Theme,
+)
+from bannermap.report.thumbnails import draw
+
+DAY = datetime.date(2026, 1, 31)
+SINGLE, SPLIT, COUNT = 200, 5, 12
+"""Clusters per page that put a report of `COUNT` clusters on one page, or on several."""
+AXIS = [DAY - datetime.timedelta(days=back) for back in range(29, -1, -1)]
+SIDES = (40, 56, 112, 220)
+
+
+@functools.cache
+def image(number: int) -> Image:
+    drawn = draw(drawn_file(number), SIDES)
+    address = HOSTILE if number == 7 else f"https://ads.example/{number}.jpg"
+    return Image(drawn.files, address, drawn.brightness, drawn.sharpness)
+
+
+def name(kind: int, number: int) -> str:
+    return f"{kind:x}{number * 2654435761 % 2**32:08x}{number:023x}"
+
+
+def cluster(number: int, count: int, rng: np.random.Generator) -> Cluster:
+    hashes = [f"p{(7 * number + i) % 90}" for i in range(6)]
+    seen = int(rng.integers(0, 500)) if number % 5 else 0
+    parent = name(9, number // 3) if number % 4 else None
+    pair = Pair(name(1, number), hashes[0], hashes[1], 0.97, hashes[1], f"banner {number}", "best_quality", HOSTILE)
+    born = DAY - datetime.timedelta(days=(7 * number) % 10)
+    other = name(1, (number + 1) % count)
+    return Cluster(
+        cluster_id=name(1, number),
+        size=2 * count - number,
+        nodes=9,
+        medoid=hashes[0],
+        cohesion=float(np.round(rng.uniform(0.5, 1), 4)),
+        threshold=0.8,
+        depth=1 if parent else 0,
+        parent=parent,
+        path=[parent, name(1, number)] if parent else [name(1, number)],
+        born_dt=born,
+        first_seen_dt=born,
+        last_seen_dt=DAY,
+        advertisers=[(HOSTILE if number == 1 else f"Brand {number}", 3), ("Shared", 1)],
+        advertiser_count=2 + (5 * number) % 7,
+        pictures=[Shown(h, 1 + i, 1 - i / 50) for i, h in enumerate(hashes)],
+        fell_out=FellOut(4, [Shown("p88", 3), Shown("lost", 1)]) if number % 2 else FellOut(),
+        day_banners=[int(v) for v in rng.integers(0, 9, 30)],
+        changes=[Change(DAY, "merged_from", other, 3), Change(DAY, "split_from", name(5, 1), 2)],
+        pairs=[pair] if number % 3 == 0 else [],
+        pair_count=4 if number % 3 == 0 else 0,
+        themes={5: 1 + number % 5, 10: 1 + number % 10},
+        impressions=seen,
+        clicks=min(seen, int(rng.integers(0, 30))),
+    )
+
+
+def report(count: int = 12, **changes) -> Report:
+    rng = np.random.default_rng(count)
+    clusters = [cluster(i, count, rng) for i in range(count)]
+    days = [Day(AXIS[-1 - i], 100 + i, 50, 70, 9, 12, 3, "current", {"created": 3, "merged_from": 2}) for i in range(3)]
+    pairs = [p for c in clusters for p in c.pairs][:6]
+    themes = [(slot, [c.cluster_id for c in clusters if c.themes[5] == slot][:4]) for slot in range(1, 6)]
+    values = {
+        "day": DAY,
+        "clustering_id": "2026-01-31-abc",
+        "encoder_id": "perceptual",
+        "funnel": [Step("Log rows of the day", 1234, "5 refused"), Step("Clusters", count)],
+        "days": days,
+        "day_axis": AXIS,
+        "clusters": clusters,
+        "all_clusters": count + 28,
+        "sizes": [(1, 3), (2, 5)],
+        "cohesions": [(0.9, 3), (0.95, 5)],
+        "has_lineage": True,
+        "themes": [Theme(5, slot, 2, 9, largest) for slot, largest in themes],
+        "outliers": [Outlier(Shown(f"p{80 + i}", 2), clusters[i % count].cluster_id if i % 2 else None) for i in range(8)]
+        if count
+        else [],
+        "all_outliers": 20,
+        "duplicates": Duplicates(5, 7, 6, pairs, [(0.95, 2), (0.955, 4)]),
+        "failures": [{"status": "truncated", "banners": 3, "examples": [{"image_url": HOSTILE, "error": HOSTILE}]}],
+        "rejects": [("dedupe_banners", "no_banner_id_and_no_image_url", 5)],
+        "runs": [("dedupe_banners", 1.5, "read 1.0")],
+        "images": {f"p{i}": image(i) for i in range(90)},
+        "thumbnail_px": 112,
+        "icon_px": 40,
+        "pair_px": 220,
+    }
+    return Report(**{**values, **changes})
+
+
+def empty_report(**changes) -> Report:
+    """Nothing but a clustering without clusters."""
+    lists = ("funnel", "days", "clusters", "sizes", "cohesions", "themes", "outliers", "failures", "rejects", "runs")
+    none = {k: [] for k in lists}
+    rest = {"all_clusters": 0, "all_outliers": 0, "duplicates": Duplicates(), "has_lineage": False, "images": {}}
+    return report(1, **{**none, **rest, **changes})
