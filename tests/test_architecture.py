@@ -16,6 +16,7 @@ SPARK_MODULES = {"job.py", "transforms.py"}
 MORE_SPARK_MODULES = {
     *("clustering/distributed.py", "clustering/passes.py", "clustering/engine.py", "sample/summary.py"),
     *("features/events.py", "features/files.py", "features/intake.py", "features/publication.py"),
+    *("features/users.py", "features/proofs.py", "features/republication.py", "features/erasure.py"),
 }
 
 

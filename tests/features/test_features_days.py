@@ -57,9 +57,11 @@ def cluster(warehouse: Warehouse, as_of: datetime.date, sequence: int = 1, assig
     """A clustering as another stage would leave it; banner e is an outlier."""
     name, spark = f"{as_of}-c{sequence}", warehouse.spark
     assignment = ASSIGNMENT if assignment is None else assignment
-    rows = [(name, b, b, c, [c], 1.0, False) for b, c in assignment.items()] + [(name, "e", "e", None, [], None, True)]
+    members = [{"banner_id": b, "cluster_id": c, "is_outlier": c is None} for b, c in [*assignment.items(), ("e", None)]]
+    rows = [tuple({"clustering_id": name, **m}.get(c) for c in CLUSTER_MEMBERS.columns) for m in members]
     warehouse.overwrite_partition(CLUSTER_MEMBERS, spark.createDataFrame(rows, CLUSTER_MEMBERS.schema), clustering_id=name)
-    row = (name, as_of, sequence, "enc", "{}", 5, 5, 3, 1)
+    made = {"clustering_id": name, "dt": as_of, "sequence": sequence, "state": "current"}
+    row = tuple(made.get(c) for c in CLUSTERINGS.columns)
     warehouse.merge(CLUSTERINGS, spark.createDataFrame([row], CLUSTERINGS.schema))
     return name
 

@@ -155,6 +155,8 @@ class Warehouse:
             return DeltaTable.forPath(self.spark, self.path(table))
         _clear_unborn(self.spark, self.path(table))
         builder = DeltaTable.createIfNotExists(self.spark).location(self.path(table)).addColumns(table.schema)
+        for name, value in table.history_properties.items():
+            builder = builder.property(name, value)
         return builder.partitionedBy(*table.partition_by).property(TABLE_PROPERTY, table.name).execute()
 
     def _pinned_version(self, table: Table) -> int:

@@ -23,6 +23,7 @@ class Table:
         key: columns that identify a row.
         partition_by: columns of the folder layout; a job overwrites whole partitions only.
         format: ``delta`` for tables; ``parquet`` where readers without Delta must be able to read.
+        private: columns that can identify a person: Delta keeps no statistics of them, since its log outlives deleted rows.
     """
 
     name: str
@@ -31,10 +32,17 @@ class Table:
     key: tuple[str, ...]
     partition_by: tuple[str, ...] = ()
     format: str = "delta"
+    private: tuple[str, ...] = ()
 
     def type_of(self, column: str) -> str:
         """Spark type of a column, as in DDL."""
         return self.columns[column].split(": ", 1)[0]
+
+    @property
+    def history_properties(self) -> dict[str, str]:
+        """Delta properties that keep private columns out of the table's log."""
+        open_columns = [c for c in self.columns if c not in (*self.private, *self.partition_by)]
+        return {"delta.dataSkippingStatsColumns": ",".join(open_columns)} if self.private else {}
 
     @property
     def ddl(self) -> str:
