@@ -5,6 +5,7 @@ Values to be erased never enter a table's history: rows are matched by a join, w
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 STAGING, ASIDE = "_staging", "_aside"
 """Folders beside the partitions; readers of Parquet leave out what begins with an underscore."""
 RETENTION_CHECK = "spark.databricks.delta.retentionDurationCheck.enabled"
+LISTING_TASKS = "spark.sql.sources.parallelPartitionDiscovery.parallelism"
 
 
 def version(warehouse: Warehouse, table: Table) -> int:
@@ -54,14 +56,27 @@ def purge(warehouse: Warehouse, table: Table, retention_hours: float) -> bool:
     """
     from delta.tables import DeltaTable
 
-    settings, former = warehouse.spark.conf, warehouse.spark.conf.get(RETENTION_CHECK, "true")
-    settings.set(RETENTION_CHECK, "false")
+    spark, location = warehouse.spark, warehouse.path(table).replace("`", "``")
+    # VACUUM lists folders in as many tasks as this says, and the default is 10,000.
+    wanted = {RETENTION_CHECK: "false", LISTING_TASKS: str(spark.conf.get("spark.sql.shuffle.partitions"))}
+    with _configured(spark, wanted):
+        DeltaTable.forPath(spark, warehouse.path(table)).vacuum(retention_hours)
+        return spark.sql(f"VACUUM delta.`{location}` RETAIN 0 HOURS DRY RUN").isEmpty()
+
+
+@contextlib.contextmanager
+def _configured(spark: SparkSession, wanted: Mapping[str, str]) -> Iterator[None]:
+    former = {name: spark.conf.get(name, None) for name in wanted}
+    for name, value in wanted.items():
+        spark.conf.set(name, value)
     try:
-        DeltaTable.forPath(warehouse.spark, warehouse.path(table)).vacuum(retention_hours)
-        location = warehouse.path(table).replace("`", "``")
-        return warehouse.spark.sql(f"VACUUM delta.`{location}` RETAIN 0 HOURS DRY RUN").isEmpty()
+        yield
     finally:
-        settings.set(RETENTION_CHECK, str(former))
+        for name, given in former.items():
+            if given is None:
+                spark.conf.unset(name)
+            else:
+                spark.conf.set(name, given)
 
 
 def stored_names(warehouse: Warehouse) -> list[str]:
