@@ -119,7 +119,7 @@ def find(context: JobContext, erased: DataFrame) -> Found:
     for name in _exports(context):
         rows = _export(context, name).join(F.broadcast(erased.withColumn("gone", F.lit(True))), "erased_id", "left")
         _count(found, name, rows.where("gone"))
-        counts = [F.count_if("gone").alias("erased"), F.count_if("gone IS NULL").alias("left")]
+        counts = [F.count_if("gone").alias("erased"), F.count_if(F.col("gone").isNull()).alias("left")]
         touched = rows.groupBy(*PARTITION).agg(*counts).where("erased > 0").collect()
         found.partitions[name] = {(r["dt"], r["clustering_id"], r["revision"]): r["left"] for r in touched}
     return found

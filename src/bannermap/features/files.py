@@ -33,10 +33,10 @@ def run_on_files(spark: SparkSession, settings: Settings, values: Mapping[str, s
         InputError: an input is absent, empty or contradicts itself.
     """
     as_of, out = _day(values["as_of"]), values["out"].rstrip("/")
-    raw = pseudonymised(e.declared_events(_read(spark, values["events"])), user_key(settings))
+    raw = e.declared_events(_read(spark, values["events"]))
     assignment = _assignment(_read(spark, values["assignments"]), values["assignments"])
     # Checkpointed, not cached: a cache would outlive the files if they were written anew within the session.
-    checked = e.checked_events(raw, kept_days=None).localCheckpoint()
+    checked = pseudonymised(e.checked_events(raw, kept_days=None), user_key(settings)).localCheckpoint()
     rejects = e.rejected_rows(checked).groupBy("reason", "row_json").agg(F.count("*").alias("rows"))
     if checked.isEmpty():
         raise InputError(f"{values['events']} has no rows: nothing was written.")

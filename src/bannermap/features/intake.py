@@ -173,9 +173,9 @@ def _check_present(context: JobContext, gone: list[datetime.date]) -> None:
 def _checked(context: JobContext, days: list[datetime.date]) -> DataFrame:
     root = context.settings.paths.event_log
     raw = context.warehouse.spark.read.option("basePath", root).parquet(*[_folder(root, d) for d in days])
-    events = pseudonymised(e.declared_events(raw), user_key(context.settings))
-    checked = e.checked_events(events, context.settings.features.kept_days)
-    return marked_erased(checked, context.warehouse.read_or_empty(USER_ERASURES))
+    checked = e.checked_events(e.declared_events(raw), context.settings.features.kept_days)
+    hidden = pseudonymised(checked, user_key(context.settings))
+    return marked_erased(hidden, context.warehouse.read_or_empty(USER_ERASURES))
 
 
 def _folder(root: str, day: datetime.date) -> str:

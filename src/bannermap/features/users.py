@@ -18,15 +18,16 @@ ERASED = "erased_user"
 """The reason under which rows of erased users are counted; they are stored nowhere."""
 
 
-def pseudonymised(events: DataFrame, key: UserKey | None) -> DataFrame:
-    """The events with pseudonyms in place of user ids, blank ids as nulls; without a key, as they are.
+def pseudonymised(checked: DataFrame, key: UserKey | None) -> DataFrame:
+    """Checked events with pseudonyms in place of user ids; without a key, as they are.
 
-    Before anything else is done with a row: whatever is cached, checkpointed, shuffled, stored or said later has pseudonyms only.
+    Before a row leaves the task that read it: whatever is cached, checkpointed, shuffled, stored or said has pseudonyms only.
+    After the checks, which need to know only whether there is a user: a step that reads no users then hashes none.
     """
     if key is None:
-        return events
+        return checked
     hashed = F.arrow_udf(pseudonymiser(key), "string")(F.col("user_id").cast("binary"))  # type: ignore[call-overload]
-    return events.withColumn("user_id", F.when(F.trim("user_id") != "", hashed))
+    return checked.withColumn("user_id", hashed)
 
 
 def check_one_key(context: JobContext, key: UserKey | None) -> None:
