@@ -11,6 +11,7 @@ from bannermap.platform import erasing
 from bannermap.platform.tables import BANNERS, USER_BANNER_DAYS, USER_FEATURES
 
 DAY = datetime.date(2026, 1, 1)
+NEXT = datetime.date(2026, 1, 2)
 PLACE = {"dt": DAY, "clustering_id": "c", "revision": 1}
 
 
@@ -25,6 +26,8 @@ def users_of(warehouse, table) -> list[str]:
 
 def test_deleted_rows_leave_no_value_in_the_log_and_no_file_after_a_purge(spark, warehouse):
     warehouse.overwrite_partition(USER_BANNER_DAYS, rows(spark, USER_BANNER_DAYS, "aaa-first", "keep", "zzz-last"), dt=DAY)
+    emptied = rows(spark, USER_BANNER_DAYS, "aaa-first").selectExpr("* EXCEPT (dt)", f"DATE'{NEXT}' AS dt")
+    warehouse.overwrite_partition(USER_BANNER_DAYS, emptied, dt=NEXT)
     gone = spark.createDataFrame([("aaa-first",), ("zzz-last",)], "erased_id string")
     before = erasing.version(warehouse, USER_BANNER_DAYS)
     erasing.delete_matching(warehouse, USER_BANNER_DAYS, gone, "user_id = erased_id")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 STAGING, ASIDE = "_staging", "_aside"
 """Folders beside the partitions; readers of Parquet leave out what begins with an underscore."""
 RETENTION_CHECK = "spark.databricks.delta.retentionDurationCheck.enabled"
+DATA_FILE = "[.](parquet|bin)$"
 LISTING_TASKS = "spark.sql.sources.parallelPartitionDiscovery.parallelism"
 
 
@@ -61,7 +62,8 @@ def purge(warehouse: Warehouse, table: Table, retention_hours: float) -> bool:
     wanted = {RETENTION_CHECK: "false", LISTING_TASKS: str(spark.conf.get("spark.sql.shuffle.partitions"))}
     with _configured(spark, wanted):
         DeltaTable.forPath(spark, warehouse.path(table)).vacuum(retention_hours)
-        return spark.sql(f"VACUUM delta.`{location}` RETAIN 0 HOURS DRY RUN").isEmpty()
+        left = spark.sql(f"VACUUM delta.`{location}` RETAIN 0 HOURS DRY RUN")
+        return left.where(f"path RLIKE '{DATA_FILE}'").isEmpty()  # it lists folders too, once they are empty
 
 
 @contextlib.contextmanager
