@@ -17,6 +17,9 @@ from bannermap.sample.world import days_of, write_world
 def run(settings: Settings) -> None:
     """All stages for each day; the report once, when the last day is in."""
     began = time.monotonic()
+    for stage in STAGES:
+        if stage.check:
+            stage.check(settings)
     drawn = write_world(settings.sample)
     say(f"sample world of {settings.sample.days} days in {settings.sample.out}" + (": drawn" if drawn else ": there already"))
     spark, days, runs = build_session(settings.spark), days_of(settings.sample), []

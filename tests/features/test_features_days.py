@@ -59,12 +59,16 @@ def cluster(warehouse: Warehouse, as_of: datetime.date, sequence: int = 1, assig
     name, spark = f"{as_of}-c{sequence}", warehouse.spark
     assignment = ASSIGNMENT if assignment is None else assignment
     clusters = sorted(set(assignment.values()))
-    rows = [(name, b, b, c, [c], 1.0, False, {5: f"theme-{c}"}, None) for b, c in assignment.items()]
-    rows.append((name, "e", "e", None, [], None, True, {5: f"theme-{clusters[-1]}"}, None))
+    placed = [*((b, c, c) for b, c in assignment.items()), ("e", None, clusters[-1])]
+    members = [
+        {"banner_id": b, "cluster_id": c, "is_outlier": c is None, "themes": {5: f"theme-{near}"}} for b, c, near in placed
+    ]
+    rows = [tuple({"clustering_id": name, **m}.get(c) for c in CLUSTER_MEMBERS.columns) for m in members]
     warehouse.overwrite_partition(CLUSTER_MEMBERS, spark.createDataFrame(rows, CLUSTER_MEMBERS.schema), clustering_id=name)
     themes = [(name, 5, slot, f"theme-{c}", as_of, 1, 1, [1.0]) for slot, c in enumerate(clusters, 2)]
     warehouse.overwrite_partition(THEMES, spark.createDataFrame(themes, THEMES.schema), clustering_id=name)
-    row = (name, as_of, sequence, None, "current", "enc", "{}", 5, 5, 3, 1)
+    made = {"clustering_id": name, "dt": as_of, "sequence": sequence, "state": "current"}
+    row = tuple(made.get(c) for c in CLUSTERINGS.columns)
     warehouse.merge(CLUSTERINGS, spark.createDataFrame([row], CLUSTERINGS.schema))
     return name
 

@@ -2,7 +2,8 @@
 
 An event x counts unless a smaller event of the same event_id lies on its day or within ``kept_days`` before. Smaller means by
 (event_ts, user_id, banner_id, event_type), a null banner last: an event that names its banner says more. The rule looks at
-event days alone, never at arrival, so the partials are a function of the set of log days taken in, in any order.
+event days alone, never at arrival, so the partials are a function of the set of log days taken in, in any order. Where user ids
+are pseudonymised, ``user_id`` is the pseudonym here too: a tie in event_ts may then fall to another user than without.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def declared_events(raw: DataFrame) -> DataFrame:
 
 
 def checked_events(events: DataFrame, kept_days: int | None) -> DataFrame:
-    """The events with ``event_day`` (UTC date) and ``reason``: why an event cannot count, null where it can.
+    """The events with ``event_day`` (UTC date), ``erased`` (false) and ``reason``: why one cannot count, null where it can.
 
     Blank ids are null ids, and banner ids lose surrounding blanks as in the registry.
 
@@ -51,7 +52,7 @@ def checked_events(events: DataFrame, kept_days: int | None) -> DataFrame:
     """
     clean = {c: F.nullif(F.trim(c), F.lit("")) for c in ("event_id", "banner_id")}
     user = F.when(F.trim("user_id") != "", F.col("user_id"))
-    cleaned = events.withColumns({**clean, "user_id": user, "event_day": F.to_date("event_ts")})
+    cleaned = events.withColumns({**clean, "user_id": user, "event_day": F.to_date("event_ts"), "erased": F.lit(False)})
     reasons: list[tuple[str, Column]] = [
         ("no_event_id", F.col("event_id").isNull()),
         ("no_user", F.col("user_id").isNull()),
@@ -65,13 +66,18 @@ def checked_events(events: DataFrame, kept_days: int | None) -> DataFrame:
 
 
 def rejected_rows(checked: DataFrame) -> DataFrame:
-    """Refused events: ``reason``, ``row_json``."""
+    """Refused events: ``reason``, ``row_json``; those of erased users are left out."""
     row_json = F.to_json(F.struct(*EVENT_LOG.columns), {"ignoreNullFields": "false"})
-    return checked.where("reason IS NOT NULL").select("reason", row_json.alias("row_json"))
+    return checked.where("reason IS NOT NULL AND NOT erased").select("reason", row_json.alias("row_json"))
 
 
 def accepted_events(checked: DataFrame) -> DataFrame:
     """Events that may count, with what counting needs."""
+    return delivered_events(checked.where("NOT erased"))
+
+
+def delivered_events(checked: DataFrame) -> DataFrame:
+    """Accepted events and those of erased users that would be: what the log files say, whoever was erased since."""
     return checked.where("reason IS NULL").select(*EVENT_COLUMNS, "event_day")
 
 
@@ -103,8 +109,8 @@ def days_that_change(today: DataFrame, others: DataFrame) -> set[datetime.date]:
     event takes the place of a later one, never of an earlier one.
 
     Args:
-        today: accepted events of the log day.
-        others: accepted events of the other kept log days.
+        today: delivered events of the log day.
+        others: delivered events of the other kept log days.
     """
     first = today.groupBy("event_id").agg(F.min("event_day").alias("first_day"))
     shared = others.join(first, "event_id").where("event_day >= first_day").select("event_day")

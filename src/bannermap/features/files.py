@@ -10,6 +10,8 @@ from pyspark.sql import functions as F
 
 from bannermap.features import events as e
 from bannermap.features import transforms as t
+from bannermap.features.pseudonyms import user_key
+from bannermap.features.users import pseudonymised
 from bannermap.platform.errors import ConfigError, InputError
 from bannermap.platform.runs import say
 from bannermap.platform.settings import Settings
@@ -27,14 +29,14 @@ def run_on_files(spark: SparkSession, settings: Settings, values: Mapping[str, s
     later than its repetitions, it never stands in for an earlier one.
 
     Raises:
-        ConfigError: the day is not a day.
+        ConfigError: the day is not a day, or the key of pseudonyms is absent.
         InputError: an input is absent, empty or contradicts itself.
     """
     as_of, out = _day(values["as_of"]), values["out"].rstrip("/")
     raw = e.declared_events(_read(spark, values["events"]))
     assignment = _assignment(_read(spark, values["assignments"]), values["assignments"])
     # Checkpointed, not cached: a cache would outlive the files if they were written anew within the session.
-    checked = e.checked_events(raw, kept_days=None).localCheckpoint()
+    checked = pseudonymised(e.checked_events(raw, kept_days=None), user_key(settings)).localCheckpoint()
     rejects = e.rejected_rows(checked).groupBy("reason", "row_json").agg(F.count("*").alias("rows"))
     if checked.isEmpty():
         raise InputError(f"{values['events']} has no rows: nothing was written.")

@@ -10,48 +10,59 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from bannermap.features import events as e
+from bannermap.features.pseudonyms import user_key
 from bannermap.features.transforms import order_free_hash
+from bannermap.features.users import check_one_key, marked_erased, pseudonymised
 from bannermap.platform.errors import InputError
 from bannermap.platform.runs import JobContext
 from bannermap.platform.storage import path_exists
-from bannermap.platform.tables import EVENT_LOG_DAYS
+from bannermap.platform.tables import EVENT_LOG_DAYS, USER_ERASURES
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import DataFrame
 
 
 @dataclass(frozen=True)
 class LogDay:
     """One day of the event log, checked.
 
+    Rows, accepted rows and digest are those of the files, with erased users: an erasure then never looks like another delivery
+    or like an incomplete one.
+
     Attributes:
-        checked: persisted rows with ``event_day`` and ``reason``.
+        checked: persisted rows with ``event_day``, ``reason`` and ``erased``.
         rows: rows of the log.
-        accepted: rows that may count.
+        accepted: rows that were not refused.
+        erased: rows of erased users.
         digest: order-free hash of the accepted rows.
+        key_id: of the pseudonyms; null for user ids as they came.
     """
 
     checked: DataFrame
     rows: int
     accepted: int
+    erased: int
     digest: str
+    key_id: str | None
 
 
 def read_day(context: JobContext) -> LogDay:
     """The day's partition of the event log.
 
     Raises:
-        InputError: it is absent, empty, has no usable row, or is far smaller than the day before; nothing was changed.
+        InputError: it is absent, empty, has no usable row, is far smaller than the day before, or other days have user ids of
+            another key; nothing was changed.
     """
-    day, root = context.dt, context.settings.paths.event_log
-    spark, kept_days = context.warehouse.spark, context.settings.features.kept_days
-    if not path_exists(spark, _folder(root, day)):
+    day, root, key = context.dt, context.settings.paths.event_log, user_key(context.settings)
+    check_one_key(context, key)
+    if not path_exists(context.warehouse.spark, _folder(root, day)):
         raise InputError(
             f"There is no event log for {day}: {_folder(root, day)} does not exist. Wait for it, or check paths.event_log."
         )
-    checked = e.checked_events(_read_days(spark, root, [day]), kept_days).persist()
-    accepted = e.accepted_events(checked)
-    log = LogDay(checked, checked.count(), accepted.count(), order_free_hash(accepted, accepted.columns))
+    checked = _checked(context, [day]).persist()
+    accepted = e.delivered_events(checked)
+    counts = (checked.count(), accepted.count(), checked.where("erased").count())
+    log = LogDay(checked, *counts, order_free_hash(accepted, accepted.columns), key.key_id if key else None)
     try:
         _check_complete(context, log)
     except InputError:
@@ -83,10 +94,10 @@ def changed_days(context: JobContext, log: LogDay) -> list[datetime.date]:
     A day that was taken in before with other content may have lost events that nothing names any more: then every day that it
     can have touched is rebuilt. What an unfinished run meant to rebuild is rebuilt too.
     """
-    today = e.accepted_events(log.checked)
+    today = e.delivered_events(log.checked)
     reach = datetime.timedelta(days=context.settings.features.kept_days)
     others = _events_of(context, _other_days(context, context.dt - reach, context.dt + 2 * reach))
-    days = e.days_that_change(today, others) if others is not None else e.days_that_change(today, today.limit(0))
+    days = e.days_that_change(today, today.limit(0) if others is None else e.delivered_events(others))
     known = _taken_in(context).where(F.col("dt") == F.lit(context.dt)).head(1)
     if known and known[0]["digest"] != log.digest:
         # From the logs and not from the partials: a day whose only events were repetitions has no partials.
@@ -104,13 +115,14 @@ def rebuilt_partials(context: JobContext, log: LogDay, days: list[datetime.date]
     others = _events_of(context, _other_days(context, days[0] - reach, days[-1] + reach))
     today = e.accepted_events(log.checked)
     near = F.col("event_day").between(F.lit(days[0] - reach), F.lit(days[-1]))
-    counted = e.deduplicated((today.unionByName(others) if others is not None else today).where(near), kept_days)
+    events = today if others is None else today.unionByName(e.accepted_events(others))
+    counted = e.deduplicated(events.where(near), kept_days)
     return e.partials(counted.where(F.col("event_day").isin(days)))
 
 
 def record_day(context: JobContext, log: LogDay, days: list[datetime.date], complete: bool) -> None:
     """Note the day in event_log_days: before its work as incomplete, after it as complete."""
-    row = (context.dt, log.rows, log.accepted, log.digest, days, complete)
+    row = (context.dt, log.rows, log.accepted, log.digest, days, log.key_id, complete)
     frame = context.warehouse.spark.createDataFrame([row], EVENT_LOG_DAYS.schema)
     context.warehouse.merge(EVENT_LOG_DAYS, frame)
 
@@ -135,7 +147,7 @@ def _other_days(context: JobContext, after: datetime.date, before: datetime.date
 
 
 def _events_of(context: JobContext, days: list[datetime.date]) -> DataFrame | None:
-    """Accepted events of log days taken in before.
+    """Checked events of log days taken in before.
 
     Log days that the operator has removed can matter only as a source of repetitions, unless an event day that they may hold
     events of is rebuilt: see `_check_present`.
@@ -143,10 +155,7 @@ def _events_of(context: JobContext, days: list[datetime.date]) -> DataFrame | No
     spark, root = context.warehouse.spark, context.settings.paths.event_log
     present = [d for d in days if path_exists(spark, _folder(root, d))]
     _check_present(context, sorted(set(days) - set(present)))
-    if not present:
-        return None
-    kept_days = context.settings.features.kept_days
-    return e.accepted_events(e.checked_events(_read_days(spark, root, present), kept_days))
+    return _checked(context, present) if present else None
 
 
 def _check_present(context: JobContext, gone: list[datetime.date]) -> None:
@@ -161,9 +170,12 @@ def _check_present(context: JobContext, gone: list[datetime.date]) -> None:
     context.run.metrics["log_days_gone"] = max(len(gone), context.run.metrics.get("log_days_gone", 0))
 
 
-def _read_days(spark: SparkSession, root: str, days: list[datetime.date]) -> DataFrame:
-    raw = spark.read.option("basePath", root).parquet(*[_folder(root, d) for d in days])
-    return e.declared_events(raw)
+def _checked(context: JobContext, days: list[datetime.date]) -> DataFrame:
+    root = context.settings.paths.event_log
+    raw = context.warehouse.spark.read.option("basePath", root).parquet(*[_folder(root, d) for d in days])
+    checked = e.checked_events(e.declared_events(raw), context.settings.features.kept_days)
+    hidden = pseudonymised(checked, user_key(context.settings))
+    return marked_erased(hidden, context.warehouse.read_or_empty(USER_ERASURES))
 
 
 def _folder(root: str, day: datetime.date) -> str:

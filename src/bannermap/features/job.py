@@ -10,7 +10,9 @@ from pyspark.sql import functions as F
 from bannermap.features.events import rejected_rows
 from bannermap.features.files import run_on_files
 from bannermap.features.intake import LogDay, changed_days, read_day, rebuilt_partials, record_day
+from bannermap.features.pseudonyms import user_key
 from bannermap.features.publication import pinned_clustering, publish, published_with
+from bannermap.features.users import ERASED
 from bannermap.platform.cli import FileMode, Stage
 from bannermap.platform.runs import JobContext
 from bannermap.platform.tables import USER_BANNER_DAYS
@@ -44,8 +46,11 @@ def _take_in(context: JobContext, log: LogDay) -> tuple[DataFrame, list[datetime
         days = changed_days(context, log)
         rebuilt = rebuilt_partials(context, log, days)
     with context.phase("write user_banner_days"):
-        context.reject(rejected_rows(log.checked))
+        # First: rows refused under a key must not be there without a day that names the key.
         record_day(context, log, days, complete=False)
+        context.reject(rejected_rows(log.checked))
+        if log.erased:
+            context.run.rejected[ERASED] = log.erased
         context.warehouse.overwrite_partitions(USER_BANNER_DAYS, rebuilt, "dt", days)
     return _partials(context, rebuilt, days), days
 
@@ -66,7 +71,7 @@ def _partials(context: JobContext, rebuilt: DataFrame, days: list[datetime.date]
     return stored.where(~F.col("dt").isin(days)).unionByName(rebuilt) if context.warehouse.read_only else stored
 
 
-STAGE = Stage("build_user_features", run)
+STAGE = Stage("build_user_features", run, check=user_key)
 FILES = FileMode(
     {
         "events": "Parquet or Delta with event_id, event_type, event_ts, user_id, banner_id",
@@ -74,4 +79,5 @@ FILES = FileMode(
         "as-of": "last day of the windows, YYYY-MM-DD; later events are left out",
     },
     run_on_files,
+    check=user_key,
 )

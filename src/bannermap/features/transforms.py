@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import functools
-import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from bannermap.features.arrow import list_batches, user_feature_batches, wide_batches
+from bannermap.features.digests import RowSums, sha256_of
 from bannermap.platform.tables import (
     EVENT_TYPES,
     UNCLUSTERED,
@@ -25,16 +25,23 @@ from bannermap.platform.tables import (
 )
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame, Row
 
 LONGEST_WINDOW_DAYS = max(WINDOWS_DAYS)
+ASSIGNMENT_COLUMNS = ("banner_id", "cluster_id")
+PARTIAL_COLUMNS = ("dt", "user_id", "banner_id", *map(count_column, EVENT_TYPES))
+LANES = (0, 1)
 PUBLISHED_COLUMNS = ("dt", "clustering_id", "revision", "available_at")
 
 
 def clustered_banners(cluster_members: DataFrame, clustering_id: str) -> DataFrame:
     """The assignment of one clustering: banner_id, cluster_id; outliers are absent."""
-    inside = (F.col("clustering_id") == clustering_id) & ~F.col("is_outlier") & F.col("cluster_id").isNotNull()
-    return cluster_members.where(inside).select("banner_id", "cluster_id")
+    return inside_clusters(cluster_members.where(F.col("clustering_id") == clustering_id)).select(*ASSIGNMENT_COLUMNS)
+
+
+def inside_clusters(cluster_members: DataFrame) -> DataFrame:
+    """The members that are in a cluster."""
+    return cluster_members.where(~F.col("is_outlier") & F.col("cluster_id").isNotNull())
 
 
 def themed_banners(cluster_members: DataFrame, clustering_id: str, themes: int) -> DataFrame:
@@ -52,20 +59,34 @@ def partials_in_reach(partials: DataFrame, as_of: datetime.date) -> DataFrame:
 
 def inputs_digest(reach: DataFrame, assignment: DataFrame) -> str:
     """A hash of what features are made from, the same for any order of rows."""
-    counts = [count_column(e) for e in EVENT_TYPES]
-    return _sha256(
-        order_free_hash(reach, ["dt", "user_id", "banner_id", *counts]), order_free_hash(assignment, assignment.columns)
-    )
+    return digest_of_inputs(sums_of(reach, PARTIAL_COLUMNS), sums_of(assignment, ASSIGNMENT_COLUMNS))
+
+
+def digest_of_inputs(reach: RowSums, assignment: RowSums) -> str:
+    """`inputs_digest` from the sums of the partials and of the assignment."""
+    return sha256_of([reach.digest(), assignment.digest()])
 
 
 def order_free_hash(frame: DataFrame, columns: Sequence[str]) -> str:
-    """A hash of a frame's rows as a multiset: two sums of 64-bit row hashes, and the number of rows.
+    """A hash of a frame's rows as a multiset: two sums of 64-bit row hashes, and the number of rows."""
+    return sums_of(frame, columns).digest()
 
-    A null counts as a value of its own; `xxhash64` alone would skip it.
-    """
+
+def sums_of(frame: DataFrame, columns: Sequence[str]) -> RowSums:
+    """The sums behind `order_free_hash`."""
+    return row_sums(frame.agg(*sum_columns(columns)).collect()[0])
+
+
+def sum_columns(columns: Sequence[str]) -> list[Column]:
+    """Aggregates whose values `row_sums` reads; a null counts as a value of its own, which `xxhash64` alone would skip."""
     values = [F.col(c) for c in columns] + [F.col(c).isNull() for c in columns]
-    lanes = [F.sum(F.xxhash64(F.lit(seed), *values).cast("decimal(38,0)")) for seed in (0, 1)]
-    return _sha256(*map(str, frame.agg(F.count("*"), *lanes).collect()[0]))
+    lanes = [F.sum(F.xxhash64(F.lit(seed), *values).cast("decimal(38,0)")).alias(f"lane_{seed}") for seed in LANES]
+    return [F.count("*").alias("rows"), *lanes]
+
+
+def row_sums(row: Row) -> RowSums:
+    """The values of `sum_columns` in a collected row."""
+    return RowSums(row["rows"], tuple(int(row[f"lane_{seed}"]) for seed in LANES)) if row["rows"] else RowSums()
 
 
 def user_feature_rows(reach: DataFrame, assignment: DataFrame, as_of: datetime.date) -> DataFrame:
@@ -121,7 +142,3 @@ def _unpublished(table: Table) -> tuple[Table, list[str]]:
 
 def _part(table: Table, columns: Sequence[str]) -> StructType:
     return StructType([table.schema[c] for c in columns])
-
-
-def _sha256(*texts: str) -> str:
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()

@@ -34,11 +34,13 @@ class Stage:
         name: job name, as in ``spark-submit.sh NAME``.
         run: reads tables, writes tables, fills in the manifest.
         phases: names of its phases in order, so that progress can say which of how many.
+        check: raises `ConfigError` for what can be known to be wrong before Spark starts.
     """
 
     name: str
     run: Callable[[JobContext], None]
     phases: tuple[str, ...] = ()
+    check: Callable[[Settings], object] | None = None
 
 
 @dataclass(frozen=True)
@@ -49,21 +51,37 @@ class FileMode:
         options: option name -> help; all are required together, and ``--out`` comes by itself.
         run: gets the session, the settings and the options' values by name (with underscores).
         default_out: where the result goes without ``--out``; null where it has to be given.
+        check: as of a `Stage`.
     """
 
     options: Mapping[str, str]
     run: Callable[[SparkSession, Settings, Mapping[str, str]], None]
     default_out: str | None = None
+    check: Callable[[Settings], object] | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """Options that only one job has, and the stage that they ask for.
+
+    Attributes:
+        add_options: declares them.
+        stage: makes the stage from them; raises `ConfigError` before Spark starts.
+    """
+
+    add_options: Callable[[argparse.ArgumentParser], None]
+    stage: Callable[[argparse.Namespace], Stage]
 
 
 @dataclass(frozen=True)
 class Job:
-    """An entry point: the stages that it runs for a day, and its plain-file mode if it has one."""
+    """An entry point: the stages that it runs for a day, its plain-file mode and options of its own if it has them."""
 
     name: str
     about: str
     stages: Sequence[Stage]
     files: FileMode | None = None
+    request: Request | None = None
 
 
 def main(job: Job, argv: Sequence[str] | None = None) -> int:
@@ -131,6 +149,8 @@ def parser(job: Job) -> argparse.ArgumentParser:
     add_config_options(result)
     result.add_argument("--date", type=_date, help="day to process, YYYY-MM-DD")
     result.add_argument("--dry-run", action="store_true", help="read and check everything, write nothing")
+    if job.request:
+        job.request.add_options(result)
     if job.files:
         group = result.add_argument_group("on plain files, without the rest")
         for name, text in {**job.files.options, "out": "folder for the result"}.items():
@@ -184,13 +204,17 @@ def _start(job: Job, arguments: argparse.Namespace, settings: Settings) -> None:
         raise ConfigError(f"{job.name} needs --date YYYY-MM-DD: the day to process is never taken from the clock.")
     if values and arguments.dry_run:
         raise ConfigError("--dry-run goes with --date; on plain files nothing but --out is ever written.")
+    stages = [*job.stages, *([job.request.stage(arguments)] if job.request else [])]
+    for part in [job.files] if values and job.files else stages:
+        if part.check:
+            part.check(settings)
     spark = build_session(settings.spark)
     try:
         if values and job.files:
             job.files.run(spark, settings, values)
         else:
             warehouse = Warehouse(spark, settings.paths.warehouse, read_only=arguments.dry_run)
-            for stage in job.stages:
+            for stage in stages:
                 run_stage(stage, warehouse, settings, arguments.date)
     finally:
         spark.stop()

@@ -48,6 +48,9 @@ def _defaults(settings: SparkSettings) -> dict[str, str]:
         # Delta reads its log with 50 partitions by default: a small commit then takes 2.1 s instead of 0.8 s.
         "spark.databricks.delta.snapshotPartitions": "2",
         "spark.ui.showConsoleProgress": "false",
+        # Spark's default, and what would show the key of pseudonyms (handed to a cluster's driver as a property) or the users of
+        # erase_user (in the JVM's command line) on the environment page and in the event log.
+        "spark.redaction.regex": r"(?i)secret|password|token|access[.]?key|bannermap_\w*key|erase_user",
         # pandas writes nanoseconds, which Spark refuses to read as a timestamp; the readers of logs convert them.
         "spark.sql.legacy.parquet.nanosAsLong": "true",
         "spark.driver.memory": "4g",

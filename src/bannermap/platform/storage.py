@@ -197,7 +197,9 @@ class Warehouse:
             return DeltaTable.forPath(self.spark, self.path(table))
         _clear_unborn(self.spark, self.path(table))
         builder = DeltaTable.createIfNotExists(self.spark).location(self.path(table)).addColumns(table.schema)
-        builder = builder.property(TABLE_PROPERTY, table.name).property(VERSION_PROPERTY, str(table.version))
+        own = {TABLE_PROPERTY: table.name, VERSION_PROPERTY: str(table.version)}
+        for name, value in (own | table.history_properties).items():
+            builder = builder.property(name, value)
         made = builder.partitionedBy(*table.partition_by).execute()
         self._as_declared.add(table.name)
         return made

@@ -27,6 +27,7 @@ class Table:
         format: ``delta`` for tables; ``parquet`` where readers without Delta must be able to read.
         version: of columns and their meaning, stored with the table; goes up by one with every change of either.
         migrations: version -> the step that makes it from the version before; one for each from 2 on.
+        private: columns that can identify a person: Delta keeps no statistics of them, since its log outlives deleted rows.
     """
 
     name: str
@@ -37,10 +38,17 @@ class Table:
     format: str = "delta"
     version: int = 1
     migrations: Mapping[int, Migration] = field(default_factory=dict)
+    private: tuple[str, ...] = ()
 
     def type_of(self, column: str) -> str:
         """Spark type of a column, as in DDL."""
         return self.columns[column].split(": ", 1)[0]
+
+    @property
+    def history_properties(self) -> dict[str, str]:
+        """Delta properties that keep private columns out of the table's log."""
+        open_columns = [c for c in self.columns if c not in (*self.private, *self.partition_by)]
+        return {"delta.dataSkippingStatsColumns": ",".join(open_columns)} if self.private else {}
 
     @property
     def ddl(self) -> str:

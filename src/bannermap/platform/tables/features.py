@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bannermap.platform.tables.declaration import Table
-from bannermap.platform.tables.migrations import Rebuild
+from bannermap.platform.tables.migrations import AddColumns, Rebuild
 from bannermap.platform.tables.names import (
     EVENT_TYPES,
     UNCLUSTERED,
@@ -16,6 +16,7 @@ from bannermap.platform.tables.names import (
     window_columns,
 )
 
+_SLOTS_HOLD_THEMES = Rebuild("build_user_features", "slots hold themes, not clusters")
 USER_BANNER_DAYS = Table(
     name="user_banner_days",
     about="Partials: counts per day, user and banner, free of any clustering.",
@@ -29,19 +30,40 @@ USER_BANNER_DAYS = Table(
     },
     key=("dt", "user_id", "banner_id"),
     partition_by=("dt",),
+    private=("user_id",),
 )
 EVENT_LOG_DAYS = Table(
     name="event_log_days",
-    about="One row per day of the event log that was taken in: the partials are a function of exactly these days.",
+    about="One row per day of the event log that was taken in: the partials are a function of exactly these days, less the users "
+    "in user_erasures; counts and digest are those of the files, with erased users.",
     columns={
         "dt": "date: day of the log",
         "log_rows": "bigint: rows of the log",
         "accepted_rows": "bigint: rows that were not refused; repeated events count as often as they came",
         "digest": "string: order-free hash of the accepted rows; another one means that the day was delivered anew",
         "affected_dts": "array<date>: event days whose partials this day could change, ascending",
+        "key_id": "string: key of the users' pseudonyms; null where user ids are stored as they came",
         "complete": "boolean: false while the day is being worked on; a run that finds it so does its work again",
     },
     key=("dt",),
+    version=2,
+    migrations={2: AddColumns(("key_id",), "null: user ids were stored as they came")},
+)
+USER_ERASURES = Table(
+    name="user_erasures",
+    about="Proof of erasures: one row per erased user and erasure. Log rows of these users are left out from then on.",
+    columns={
+        "erasure_id": "string: run_id of the run that began it, see runs",
+        "user_digest": "string: sha256 of salt and user id as tables held it (a pseudonym where they are on), hexadecimal",
+        "salt": "string: random, the same for a whole warehouse",
+        "key_id": "string: key of the pseudonym; null for none",
+        "dt": "date: day of the request",
+        "rows_removed": "array<struct<table:string,rows:bigint>>: rows that held the user, by table",
+        "versions": "array<struct<table:string,before:bigint,after:bigint>>: Delta versions; the one before still holds the user",
+        "complete": "boolean: false while it is being worked on; the same command again completes it",
+        "purged": "boolean: whether older versions that held the user are gone from disk",
+    },
+    key=("erasure_id", "user_digest"),
 )
 FEATURE_PUBLICATIONS = Table(
     name="feature_publications",
@@ -70,6 +92,7 @@ USER_CLUSTER_COUNTS = Table(
     },
     key=("dt", "clustering_id", "revision", "user_id", "cluster_id"),
     partition_by=("dt", "clustering_id", "revision"),
+    private=("user_id",),
 )
 USER_FEATURES = Table(
     name="user_features",
@@ -112,6 +135,8 @@ def user_features_wide(clusters: int, events: Sequence[str]) -> Table:
         key=("dt", "clustering_id", "revision", "user_id"),
         partition_by=("dt", "clustering_id", "revision"),
         format="parquet",
+        version=2,
+        migrations={2: _SLOTS_HOLD_THEMES},
     )
 
 
@@ -130,6 +155,8 @@ def user_feature_lists(clusters: int) -> Table:
         key=("dt", "clustering_id", "revision", "user_id"),
         partition_by=("dt", "clustering_id", "revision"),
         format="parquet",
+        version=2,
+        migrations={2: _SLOTS_HOLD_THEMES},
     )
 
 
@@ -149,7 +176,7 @@ WIDE_SLOTS = Table(
     key=("clustering_id", "slots", "slot"),
     partition_by=("clustering_id", "slots"),
     version=2,
-    migrations={2: Rebuild("build_user_features", "slots hold themes, not clusters")},
+    migrations={2: _SLOTS_HOLD_THEMES},
 )
 
 FILE_USER_CLUSTER_COUNTS = Table(

@@ -60,4 +60,5 @@ REJECTS = Table(
     },
     key=("job", "dt", "reason", "row_json"),
     partition_by=("job", "dt"),
+    private=("row_json",),
 )
