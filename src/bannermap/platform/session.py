@@ -45,6 +45,9 @@ def _defaults(settings: SparkSettings) -> dict[str, str]:
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": str(settings.shuffle_partitions),
         "spark.sql.execution.arrow.maxRecordsPerBatch": str(settings.arrow_batch_rows),
+        # Each broadcast relation holds a page at least. By default pages grow with the heap, to 64 MiB: a few dozen broadcasts
+        # of a hundred rows each then fill a driver.
+        "spark.buffer.pageSize": "4m",
         # Delta reads its log with 50 partitions by default: a small commit then takes 2.1 s instead of 0.8 s.
         "spark.databricks.delta.snapshotPartitions": "2",
         "spark.ui.showConsoleProgress": "false",

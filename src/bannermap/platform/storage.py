@@ -6,7 +6,6 @@ import datetime as dt
 import functools
 import operator
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 from bannermap.platform.errors import InputError
 from bannermap.platform.files import modified_ms, path_exists, remove, replace_folder
 from bannermap.platform.tables import Table
+from bannermap.platform.threads import at_once
 from bannermap.platform.versions import TABLE_PROPERTY, VERSION_PROPERTY, note_parquet_version, refusal, stored_version
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
 __all__ = ["Warehouse", "path_exists", "sql_literal"]
-
-WRITERS = 4
 
 
 @dataclass
@@ -119,13 +117,7 @@ class Warehouse:
             frames: different tables with their rows.
             partition: column name -> value, the same for all.
         """
-        from pyspark import inheritable_thread_target
-
-        write = inheritable_thread_target(self.spark)(lambda item: self.overwrite_partition(*item, **partition))
-        with ThreadPoolExecutor(WRITERS) as pool:
-            done = [pool.submit(write, item) for item in frames]
-        for one in done:
-            one.result()
+        at_once(self.spark, [functools.partial(self.overwrite_partition, *item, **partition) for item in frames])
 
     def overwrite_partitions(self, table: Table, frame: DataFrame, column: str, values: Sequence[Any]) -> None:
         """Replace several partitions of a Delta table in one commit; those that the frame has no rows for end up empty.

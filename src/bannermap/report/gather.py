@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import functools
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from bannermap.platform.tables import (
     USER_CLUSTER_COUNTS,
     Table,
 )
+from bannermap.platform.threads import at_once
 from bannermap.report import transforms as t
 from bannermap.report.budget import Plan, plan
 from bannermap.report.model import Change, Cluster, Duplicates, FellOut, Outlier, Pair, Shown, Theme
@@ -85,6 +87,10 @@ class Source:
         newest = rows.groupBy("dt").agg(F.max_by("clustering_id", "sequence").alias("clustering_id"))
         return newest.select("clustering_id", "dt").persist()
 
+    def at_once(self, *parts: Callable[[Source], Any]) -> list[Any]:
+        """What each part says of this source."""
+        return at_once(self.context.warehouse.spark, [functools.partial(part, self) for part in parts])
+
     def table(self, table: Table) -> DataFrame:
         """A table, opened once; empty where it was never written."""
         if table.name not in self._opened:
@@ -100,9 +106,8 @@ def clusters(source: Source) -> list[Cluster]:
     """The shown clusters, largest first."""
     facts = t.cluster_facts(source.members, source.facts, ADVERTISERS_SHOWN)
     rows = source.shown.join(facts, "cluster_id").orderBy(F.desc("size"), "cluster_id").collect()
-    slots = _theme_slots(source)
-    parts = _Parts(_sheets(source), _days(source), _fallen(source), _changes(source), _pairs(source), _clicks(source))
-    return [_cluster(row.asDict(recursive=True), parts, slots) for row in rows]
+    slots, *parts = source.at_once(_theme_slots, _sheets, _days, _fallen, _changes, _pairs, _clicks)
+    return [_cluster(row.asDict(recursive=True), _Parts(*parts), slots) for row in rows]
 
 
 @dataclass(frozen=True)

@@ -64,30 +64,30 @@ def _report(context: JobContext, clustering: Row) -> Report:
     days = context.settings.report.charted_days
     axis = [context.dt - datetime.timedelta(days=back) for back in range(days - 1, -1, -1)]
     source = Source(context, clustering, axis)
-    shown = gather.clusters(source)
-    outliers, duplicates = gather.outliers(source, shown), gather.duplicates(source)
-    failures = t.failures(source.table(IMAGE_FETCHES), source.facts, FAILURES_SHOWN)
-    failed = failures.orderBy(F.desc("banners"), "status").collect()
-    undated, rejects = context.dt == NO_DAY, _rejects(context)
+    undated = context.dt == NO_DAY
+    shown, duplicates, sizes, cohesions, failed, rejects, runs, days, has_lineage = source.at_once(
+        *(gather.clusters, gather.duplicates, gather.sizes, gather.cohesions, _failed, _rejects, _runs, _days, _has_lineage)
+    )
+    outliers = gather.outliers(source, shown)
     return Report(
         day=None if undated else context.dt,
         clustering_id=clustering["clustering_id"],
         encoder_id=clustering["encoder_id"],
         funnel=_funnel(source, failed, rejects),
-        days=[] if undated else _days(source),
+        days=[] if undated else days,
         day_axis=[] if undated else axis,
         clusters=shown,
         all_clusters=clustering["clusters"],
-        sizes=gather.sizes(source),
-        cohesions=gather.cohesions(source),
-        has_lineage=not source.of(CLUSTER_LINEAGE).isEmpty(),
+        sizes=sizes,
+        cohesions=cohesions,
+        has_lineage=has_lineage,
         themes=gather.themes(source, shown),
         outliers=outliers,
         all_outliers=clustering["outliers"],
         duplicates=duplicates,
         failures=[r.asDict(recursive=True) for r in failed],
         rejects=rejects,
-        runs=_runs(context),
+        runs=runs,
         images=_images(source, shown, outliers, duplicates),
         thumbnail_px=source.plan.thumbnail_px,
         icon_px=ICON_PX,
@@ -165,15 +165,24 @@ def _day(registry: Row, clustering: Row | None, changed: dict[str, dict[str, int
     return Day(**counts, **figures, changes=changed.get(clustering["clustering_id"]))
 
 
-def _rejects(context: JobContext) -> list[tuple[str, str, int]]:
-    rows = context.warehouse.read_or_empty(REJECTS).where(F.col("dt") == F.lit(context.dt))
+def _has_lineage(source: Source) -> bool:
+    return not source.of(CLUSTER_LINEAGE).isEmpty()
+
+
+def _failed(source: Source) -> list[Row]:
+    failures = t.failures(source.table(IMAGE_FETCHES), source.facts, FAILURES_SHOWN)
+    return failures.orderBy(F.desc("banners"), "status").collect()
+
+
+def _rejects(source: Source) -> list[tuple[str, str, int]]:
+    rows = source.table(REJECTS).where(F.col("dt") == F.lit(source.context.dt))
     counted = rows.groupBy("job", "reason").agg(F.sum("rows").alias("rows")).orderBy("job", "reason").collect()
     return [(r["job"], r["reason"], r["rows"]) for r in counted]
 
 
-def _runs(context: JobContext) -> list[tuple[str, float, str]]:
+def _runs(source: Source) -> list[tuple[str, float, str]]:
     """The newest successful run of each job of the day."""
-    done = context.warehouse.read_or_empty(RUNS).where((F.col("dt") == F.lit(context.dt)) & (F.col("status") == "succeeded"))
+    done = source.table(RUNS).where((F.col("dt") == F.lit(source.context.dt)) & (F.col("status") == "succeeded"))
     newest = done.groupBy("job").agg(F.max_by(F.struct("seconds", "phase_seconds", "started_at"), "started_at").alias("r"))
     rows = newest.select("job", "r.*").orderBy("started_at").collect()
     return [(r["job"], r["seconds"], ", ".join(f"{p} {s:.1f}" for p, s in r["phase_seconds"].items())) for r in rows]
