@@ -1,4 +1,4 @@
-"""An oracle for the partition, written from design section 5.1 alone: it searches again inside every component.
+"""An oracle for the partition, written from the rule alone: it searches again inside every component.
 
 Slow on purpose: full matrices of cosines, breadth-first search, no forest, no sums, no sharing with the code under test.
 """

@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 
 from bannermap.platform.cli import run_stage
-from bannermap.platform.settings import SampleSettings
 from bannermap.platform.storage import Warehouse
 from bannermap.platform.tables import (
     BANNERS,
@@ -26,25 +25,9 @@ from bannermap.platform.tables import (
 )
 from bannermap.registry.own_images import DAY
 from bannermap.sample.summary import summary, truth_agreement
-from bannermap.sample.world import FIRST_DAY, days_of, write_world
+from bannermap.sample.world import FIRST_DAY, days_of
 
 pytestmark = pytest.mark.xdist_group("chain")  # one worker makes the chain once
-
-
-@pytest.fixture(scope="module")
-def chain(spark, base_settings, tmp_path_factory):
-    """Two days of the tiny world through all stages: settings, warehouse, run rows."""
-    home = tmp_path_factory.mktemp("chain")
-    sample = SampleSettings(size="tiny", days=2, seed=7, out=str(home / "world"))
-    write_world(sample)
-    places = {p: str(home / "world" / p) for p in ("banner_log", "event_log", "images")}
-    paths = base_settings.paths.model_copy(
-        update={**places, "warehouse": str(home / "warehouse"), "report": str(home / "report")}
-    )
-    settings = base_settings.model_copy(update={"paths": paths, "sample": sample})
-    warehouse = Warehouse(spark, str(home / "warehouse"))
-    runs = [run_stage(stage, warehouse, settings, day) for day in days_of(sample) for stage in daily_pipeline.STAGES]
-    return settings, warehouse, runs
 
 
 @pytest.mark.slow
@@ -82,6 +65,7 @@ def test_every_run_left_its_row_and_unchanged_lists_are_not_stored_again(chain):
     rows = warehouse.read(RUNS).toPandas()
     assert set(zip(rows.job, rows.dt, strict=True)) == {(r.job, r.dt) for r in runs}
     assert set(rows.status) == {"succeeded"}
+    assert all(tuple(r.phase_seconds) == stage.phases for r in runs for stage in daily_pipeline.STAGES if stage.name == r.job)
     assert all(f'"seed": {settings.sample.seed}' in c for c in rows.config_json)
     first, second = (warehouse.read(NEIGHBOURS).where(f"dt = DATE'{d}'") for d in days_of(settings.sample))
     assert first.join(second, ["src", "neighbours"]).isEmpty() and not second.isEmpty()

@@ -20,7 +20,6 @@ from bannermap.report.ctr import wilson_interval
 from bannermap.report.gather import CHANGES_SHOWN, FALLEN_PER_CLUSTER, PAIRS_PER_CLUSTER
 from bannermap.report.job import STAGE
 
-pytestmark = pytest.mark.xdist_group("report_job")  # one worker writes the world once
 PER_PAGE = 15
 OPTIONAL = (
     tables.CLUSTER_LINEAGE,

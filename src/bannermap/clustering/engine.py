@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from bannermap.platform.settings import ClusteringSettings
 
+PHASES = ("search neighbours", "merge forests", "sum components", "decide cuts", "fit themes")
 Phase = Callable[[str], AbstractContextManager[None]]
 THEME_FIT_CLUSTERS = 20_000
 """Clusters (largest first) that themes are fitted to: the driver holds their centroids, 245 MB at 3,072 dimensions."""
@@ -59,7 +60,7 @@ class Clustered:
 def cluster_nodes(
     nodes: DataFrame, settings: ClusteringSettings, name: str, phase: Phase, themes_before: Mapping[int, np.ndarray]
 ) -> Clustered:
-    """Partition the nodes as design section 5.1 defines it; byte-identical for any partitioning of ``nodes``.
+    """Partition the nodes by the rule of `recursion`; byte-identical for any partitioning of ``nodes``.
 
     Args:
         nodes: `NODES`, persisted, at least one row.

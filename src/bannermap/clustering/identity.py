@@ -1,4 +1,4 @@
-"""Which cluster carries on which: ids that live from one clustering to the next, by the rule of design section 5.4.
+"""Which cluster carries on which: ids that live from one clustering to the next, by their shared banners.
 
 Clusters here are numbers: old ones in order of age (older first, then id), new ones in order of their provisional id.
 """

@@ -16,11 +16,11 @@ from bannermap.platform.settings import ClusteringSettings
 def cluster_vectors(
     vectors: np.ndarray, settings: ClusteringSettings | None = None, ids: np.ndarray | list | None = None
 ) -> np.ndarray:
-    """Partition unit vectors as design section 5.1 defines it; the same partition as the Spark job.
+    """Partition unit vectors by the rule of `recursion`; the same partition as the Spark job.
 
     Args:
         vectors: (n, d), converted to float32 and used as they are; each row is one node and counts as one banner.
-        settings: thresholds; the defaults of section 5.1 without.
+        settings: thresholds; the defaults without.
         ids: n distinct values in sort order of which ties are broken; row numbers without.
 
     Returns:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from bannermap.clustering import transforms as t
+from bannermap.clustering.engine import PHASES as ENGINE_PHASES
 from bannermap.clustering.engine import Clustered, cluster_nodes
 from bannermap.clustering.frames import CLUSTERING_STATES
 from bannermap.clustering.identity import Made, previous_clustering, states
@@ -214,5 +215,6 @@ def _said(name: str) -> Iterator[None]:
     yield
 
 
-STAGE = Stage("cluster_banners", run)
+PHASES = ("number the pictures", *ENGINE_PHASES, "write neighbours", "carry on ids", "write clusters")
+STAGE = Stage("cluster_banners", run, PHASES)
 FILES = FileMode({"embeddings": "Parquet or Delta with content_hash, vector"}, run_on_files)

@@ -1,4 +1,4 @@
-"""Which cut is taken: the recursion of design section 5.1 over the hierarchy's runs.
+"""Which cut is taken: the recursion over the hierarchy's runs.
 
 A cut of a component at a higher threshold gives components of the whole graph at that threshold, so every group that the
 recursion can meet is a run of some level, and its cohesion comes from that level's sums.

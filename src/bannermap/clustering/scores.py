@@ -27,7 +27,7 @@ def inner_product(a: np.ndarray, b: np.ndarray) -> float:
 
 @njit(cache=True, nogil=True)
 def pair_cosines(left: np.ndarray, right: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Cosines of pairs of unit vectors, as design section 5.1 defines them.
+    """Cosines of pairs of unit vectors, the one definition that every step scores with.
 
     Args:
         left: float32 (m, d), unit rows.

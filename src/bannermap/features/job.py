@@ -71,7 +71,11 @@ def _partials(context: JobContext, rebuilt: DataFrame, days: list[datetime.date]
     return stored.where(~F.col("dt").isin(days)).unionByName(rebuilt) if context.warehouse.read_only else stored
 
 
-STAGE = Stage("build_user_features", run, check=user_key)
+PHASES = (
+    *("read the event log", "find the days that change", "write user_banner_days"),
+    *("publish features", "correct published features"),
+)
+STAGE = Stage("build_user_features", run, PHASES, check=user_key)
 FILES = FileMode(
     {
         "events": "Parquet or Delta with event_id, event_type, event_ts, user_id, banner_id",

@@ -81,7 +81,7 @@ class EncoderSettings(Section):
 
 
 class ClusteringSettings(Section):
-    """The partition of design section 5.1; every threshold is a cosine of unit vectors."""
+    """The rule of the partition, see `clustering.recursion`; every threshold is a cosine of unit vectors."""
 
     initial_threshold: Cosine = 0.75
     threshold_step: Annotated[float, Field(gt=0.0, le=1.0)] = 0.05

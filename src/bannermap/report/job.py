@@ -188,4 +188,5 @@ def _runs(source: Source) -> list[tuple[str, float, str]]:
     return [(r["job"], r["seconds"], ", ".join(f"{p} {s:.1f}" for p, s in r["phase_seconds"].items())) for r in rows]
 
 
-STAGE = Stage("build_report", run)
+PHASES = ("gather figures", "write the page")
+STAGE = Stage("build_report", run, PHASES)
