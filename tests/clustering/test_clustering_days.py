@@ -213,7 +213,7 @@ def test_an_older_day_made_anew_marks_the_later_ones_until_they_are_run_in_order
     run_stage(STAGE, corrected, settings, day(0))
     states = {(r["dt"], r["sequence"]): r["state"] for r in corrected.read(CLUSTERINGS).collect()}
     assert states == {(day(0), 1): "superseded", (day(0), 2): "current", (day(1), 1): "stale", (day(2), 1): "stale"}
-    assert late[0].days[0] == 0
+    assert late[-1].days[0] == 0
     for number in (1, 2):
         run_stage(STAGE, corrected, settings, day(number))
     assert {c["state"] for c in clusterings(corrected)} == {"current"}

@@ -15,6 +15,7 @@ def test_exploring_clusters_leads_from_tables_to_pictures(chain, monkeypatch):
     _, warehouse, _ = chain
     monkeypatch.setenv("BANNERMAP_HOME", str(ROOT))
     monkeypatch.setenv("BANNERMAP_WAREHOUSE", warehouse.root)
+    monkeypatch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
     notebook = nbformat.read(ROOT / "notebooks/01_explore_clusters.ipynb", as_version=4)
     done = NotebookClient(notebook, timeout=300, kernel_name="python3").execute(cwd=str(ROOT / "notebooks"))
     outputs = [o for cell in done.cells if cell.cell_type == "code" for o in cell.outputs]

@@ -9,6 +9,7 @@ import pytest
 
 from bannermap.platform import erasing
 from bannermap.platform.tables import BANNERS, USER_BANNER_DAYS, USER_FEATURES
+from bannermap.platform.versions import VERSION_FILE, newest_commit
 
 DAY = datetime.date(2026, 1, 1)
 NEXT = datetime.date(2026, 1, 2)
@@ -29,9 +30,11 @@ def test_deleted_rows_leave_no_value_in_the_log_and_no_file_after_a_purge(spark,
     emptied = rows(spark, USER_BANNER_DAYS, "aaa-first").selectExpr("* EXCEPT (dt)", f"DATE'{NEXT}' AS dt")
     warehouse.overwrite_partition(USER_BANNER_DAYS, emptied, dt=NEXT)
     gone = spark.createDataFrame([("aaa-first",), ("zzz-last",)], "erased_id string")
-    before = erasing.version(warehouse, USER_BANNER_DAYS)
+    before = newest_commit(spark, warehouse.path(USER_BANNER_DAYS))
     erasing.delete_matching(warehouse, USER_BANNER_DAYS, gone, "user_id = erased_id")
-    assert users_of(warehouse, USER_BANNER_DAYS) == ["keep"] and erasing.version(warehouse, USER_BANNER_DAYS) == before + 1
+    assert (
+        users_of(warehouse, USER_BANNER_DAYS) == ["keep"] and newest_commit(spark, warehouse.path(USER_BANNER_DAYS)) == before + 1
+    )
     log = b"".join(p.read_bytes() for p in Path(warehouse.path(USER_BANNER_DAYS), "_delta_log").rglob("*") if p.is_file())
     assert b"MERGE" in log and b"clicks" in log and b"aaa-first" not in log and b"zzz-last" not in log
     files = set(Path(warehouse.path(USER_BANNER_DAYS)).rglob("*.parquet"))
@@ -45,7 +48,7 @@ def test_deleted_rows_leave_no_value_in_the_log_and_no_file_after_a_purge(spark,
 @pytest.mark.parametrize("killed_at", [1, 2, None])
 def test_a_partition_is_whole_whenever_its_rewriting_is_killed(killed_at, spark, warehouse, monkeypatch):
     warehouse.overwrite_partition(USER_FEATURES, rows(spark, USER_FEATURES, "u", "v", "w"), **PLACE)
-    gone, rename, calls = spark.createDataFrame([("v",)], "user_id string"), erasing._rename, []
+    gone, rename, calls = spark.createDataFrame([("v",)], "user_id string"), erasing.rename, []
 
     def dies(*arguments):
         calls.append(arguments)
@@ -55,13 +58,14 @@ def test_a_partition_is_whole_whenever_its_rewriting_is_killed(killed_at, spark,
 
     if killed_at:
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(erasing, "_rename", dies)
+            patch.setattr(erasing, "rename", dies)
             erasing.rewrite_parquet_partition(warehouse, USER_FEATURES.name, PLACE, gone)
         erasing.tidy_parquet(warehouse, USER_FEATURES.name, list(PLACE))
         assert users_of(warehouse, USER_FEATURES) == ["u", "v", "w"]
     erasing.rewrite_parquet_partition(warehouse, USER_FEATURES.name, PLACE, gone)
     assert users_of(warehouse, USER_FEATURES) == ["u", "w"]
-    assert [p.name for p in Path(warehouse.path(USER_FEATURES)).iterdir()] == [f"dt={DAY}"]
+    beside = {p.name for p in Path(warehouse.path(USER_FEATURES)).iterdir()}
+    assert beside - {VERSION_FILE, f".{VERSION_FILE}.crc"} == {f"dt={DAY}"}
 
 
 def test_names_are_those_of_the_folders(spark, warehouse):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from bannermap.platform.cli import Stage, run_stage
 from bannermap.platform.errors import InputError
 from bannermap.platform.storage import Warehouse, sql_literal
 from bannermap.platform.tables import ALL_TABLES, BANNERS, EMBEDDINGS, REJECTS, RUNS, USER_FEATURES
+from bannermap.platform.versions import newest_commit
 
 DAY, NEXT = datetime.date(2026, 1, 1), datetime.date(2026, 1, 2)
 HOSTILE = 'it\'s \\ "quoted" -- ;'
@@ -65,6 +67,20 @@ def test_a_read_keeps_its_version_while_others_write(spark, warehouse):
     assert [r.image_url for r in before.collect()] == ["1"]
     warehouse.read(BANNERS)
     assert warehouse.versions_read["banners"] > version
+
+
+def test_the_newest_commit_is_the_one_of_the_history_before_and_after_a_checkpoint(spark, tmp_path):
+    from delta.tables import DeltaTable
+
+    warehouse = Warehouse(spark, str(tmp_path / "a [b]{c}*?"))
+    path = warehouse.path(BANNERS)
+    for number in range(12):
+        warehouse.merge(BANNERS, banners(spark, **{f"b{number}": "u"}))
+        if number in (0, 8, 9, 11):
+            assert newest_commit(spark, path) == DeltaTable.forPath(spark, path).history(1).collect()[0]["version"]
+    assert list(Path(path, "_delta_log").glob("*.checkpoint.*"))
+    with pytest.raises(InputError, match="no commit"):
+        newest_commit(spark, str(tmp_path))
 
 
 def test_parquet_partitions_are_replaced_whole(spark, warehouse):

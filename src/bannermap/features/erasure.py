@@ -24,10 +24,10 @@ from bannermap.platform.erasing import (
     rewrite_parquet_partition,
     stored_names,
     tidy_parquet,
-    version,
 )
 from bannermap.platform.runs import JobContext, say
 from bannermap.platform.tables import REJECTS, USER_BANNER_DAYS, USER_CLUSTER_COUNTS, USER_FEATURES
+from bannermap.platform.versions import newest_commit
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -188,7 +188,7 @@ def _rewrite(context: JobContext, erased: DataFrame, found: Found) -> None:
 
 def _versions(context: JobContext) -> dict[str, int]:
     stored = [table for table, _ in USER_OF_ROW if context.warehouse.exists(table)]
-    return {table.name: version(context.warehouse, table) for table in stored}
+    return {table.name: newest_commit(context.warehouse.spark, context.warehouse.path(table)) for table in stored}
 
 
 def _purge(context: JobContext) -> None:

@@ -52,7 +52,7 @@ def run_tests(home: Path, python: Path, options: list[str]) -> int:
         [str(bin_folder / "ruff"), "format", "--check", "."],
         [str(bin_folder / "mypy")],
         [str(bin_folder / "lint-imports")],
-        [str(python), "-m", "pytest", "-n", workers, "--dist", "loadgroup"],
+        [str(python), "-m", "pytest", "-n", workers, "--dist", "loadgroup", "--durations", "25"],
     ]
     for line in [[str(python), "-m", "pytest", *options]] if options else everything:
         print(f"[bannermap] {Path(line[0]).name} {' '.join(line[1:])}", flush=True)

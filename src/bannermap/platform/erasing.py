@@ -9,8 +9,8 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from bannermap.platform.errors import InputError
-from bannermap.platform.storage import Warehouse, path_exists
+from bannermap.platform.files import hadoop_path, path_exists, remove, rename
+from bannermap.platform.storage import Warehouse
 from bannermap.platform.tables import Table
 
 if TYPE_CHECKING:
@@ -21,13 +21,6 @@ STAGING, ASIDE = "_staging", "_aside"
 RETENTION_CHECK = "spark.databricks.delta.retentionDurationCheck.enabled"
 DATA_FILE = "[.](parquet|bin)$"
 LISTING_TASKS = "spark.sql.sources.parallelPartitionDiscovery.parallelism"
-
-
-def version(warehouse: Warehouse, table: Table) -> int:
-    """The newest committed version of a Delta table."""
-    from delta.tables import DeltaTable
-
-    return int(DeltaTable.forPath(warehouse.spark, warehouse.path(table)).history(1).collect()[0]["version"])
 
 
 def delete_matching(warehouse: Warehouse, table: Table, rows: DataFrame, condition: str) -> None:
@@ -83,7 +76,7 @@ def _configured(spark: SparkSession, wanted: Mapping[str, str]) -> Iterator[None
 
 def stored_names(warehouse: Warehouse) -> list[str]:
     """Names of the folders of a warehouse: of tables, also of those that no declaration in use names any more."""
-    folder, files = _hadoop(warehouse.spark, warehouse.root)
+    folder, files = hadoop_path(warehouse.spark, warehouse.root)
     if not files.exists(folder):
         return []
     return sorted(entry.getPath().getName() for entry in files.listStatus(folder) if entry.isDirectory())
@@ -105,8 +98,8 @@ def rewrite_parquet_partition(warehouse: Warehouse, name: str, partition: Mappin
     rows = warehouse.spark.read.parquet(f"{root}/{folder}")
     kept = rows.join(_broadcast(unwanted), unwanted.columns, "left_anti").select(*rows.columns)
     kept.write.mode("overwrite").parquet(f"{root}/{STAGING}/{folder}")
-    _rename(warehouse.spark, f"{root}/{folder}", f"{root}/{ASIDE}/{folder}")
-    _rename(warehouse.spark, f"{root}/{STAGING}/{folder}", f"{root}/{folder}")
+    rename(warehouse.spark, f"{root}/{folder}", f"{root}/{ASIDE}/{folder}")
+    rename(warehouse.spark, f"{root}/{STAGING}/{folder}", f"{root}/{folder}")
     tidy_parquet(warehouse, name, list(partition))
 
 
@@ -121,15 +114,14 @@ def tidy_parquet(warehouse: Warehouse, name: str, columns: list[str]) -> None:
     root = f"{warehouse.root.rstrip('/')}/{name}"
     for folder in _partition_folders(warehouse.spark, f"{root}/{ASIDE}", len(columns)):
         if not path_exists(warehouse.spark, f"{root}/{folder}"):
-            _rename(warehouse.spark, f"{root}/{ASIDE}/{folder}", f"{root}/{folder}")
+            rename(warehouse.spark, f"{root}/{ASIDE}/{folder}", f"{root}/{folder}")
     for left in (ASIDE, STAGING):
-        path, files = _hadoop(warehouse.spark, f"{root}/{left}")
-        files.delete(path, True)
+        remove(warehouse.spark, f"{root}/{left}")
 
 
 def _partition_folders(spark: SparkSession, path: str, depth: int) -> Iterator[str]:
     """Relative paths of the folders so many levels below one."""
-    folder, files = _hadoop(spark, path)
+    folder, files = hadoop_path(spark, path)
     if not files.exists(folder):
         return
     for entry in files.listStatus(folder):
@@ -140,21 +132,7 @@ def _partition_folders(spark: SparkSession, path: str, depth: int) -> Iterator[s
             )
 
 
-def _rename(spark: SparkSession, source: str, target: str) -> None:
-    from_path, files = _hadoop(spark, source)
-    to_path, _ = _hadoop(spark, target)
-    files.mkdirs(to_path.getParent())
-    if not files.rename(from_path, to_path):
-        raise InputError(f"{source} could not be renamed to {target}. Is it writable, and does no other run write it?")
-
-
 def _broadcast(frame: DataFrame) -> DataFrame:
     from pyspark.sql import functions as F
 
     return F.broadcast(frame)
-
-
-def _hadoop(spark: SparkSession, path: str) -> tuple[Any, Any]:
-    jvm: Any = spark.sparkContext._jvm
-    hadoop_path = jvm.org.apache.hadoop.fs.Path(path)
-    return hadoop_path, hadoop_path.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration())

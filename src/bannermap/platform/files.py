@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from bannermap.platform.errors import InputError
@@ -12,8 +13,8 @@ if TYPE_CHECKING:
 
 def path_exists(spark: SparkSession, path: str) -> bool:
     """Whether a file or folder is there."""
-    hadoop_path, file_system = _hadoop(spark, path)
-    return bool(file_system.exists(hadoop_path))
+    place, file_system = hadoop_path(spark, path)
+    return bool(file_system.exists(place))
 
 
 def modified_ms(spark: SparkSession, path: str) -> dict[str, int]:
@@ -21,19 +22,42 @@ def modified_ms(spark: SparkSession, path: str) -> dict[str, int]:
 
     Object stores have no times of folders: they give 0 or the time of the question, so ask for files there.
     """
-    hadoop_path, file_system = _hadoop(spark, path)
-    if not file_system.exists(hadoop_path):
+    place, file_system = hadoop_path(spark, path)
+    if not file_system.exists(place):
         return {}
-    return {str(s.getPath().getName()): int(s.getModificationTime()) for s in file_system.listStatus(hadoop_path)}
+    return {str(s.getPath().getName()): int(s.getModificationTime()) for s in file_system.listStatus(place)}
+
+
+def last_match(spark: SparkSession, folder: str, names: str) -> str | None:
+    """The last name, in order, of a folder's files that match a glob; None where none does.
+
+    Args:
+        spark: the session.
+        folder: taken literally.
+        names: Hadoop's glob.
+    """
+    literal = re.sub(r"([\\*?\[\]{}])", r"\\\1", folder)
+    pattern, file_system = hadoop_path(spark, f"{literal}/{names}")
+    found = file_system.globStatus(pattern)  # sorted by name
+    return str(found[len(found) - 1].getPath().getName()) if found else None
+
+
+def rename(spark: SparkSession, source: str, target: str) -> None:
+    """Put a file or folder in another place, which must be free."""
+    from_path, file_system = hadoop_path(spark, source)
+    to_path, _ = hadoop_path(spark, target)
+    file_system.mkdirs(to_path.getParent())
+    if not file_system.rename(from_path, to_path):
+        raise InputError(f"{source} could not be renamed to {target}. Is it writable, and does no other run write it?")
 
 
 def read_text(spark: SparkSession, path: str) -> str | None:
     """The text of a small file, or None where there is none."""
-    hadoop_path, file_system = _hadoop(spark, path)
-    if not file_system.exists(hadoop_path):
+    place, file_system = hadoop_path(spark, path)
+    if not file_system.exists(place):
         return None
     jvm: Any = spark.sparkContext._jvm
-    stream = file_system.open(hadoop_path)
+    stream = file_system.open(place)
     try:
         return str(jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8"))
     finally:
@@ -42,8 +66,8 @@ def read_text(spark: SparkSession, path: str) -> str | None:
 
 def write_text(spark: SparkSession, path: str, text: str) -> None:
     """Write or replace a small file. Killed while writing, the file may be cut off: readers must bear that."""
-    hadoop_path, file_system = _hadoop(spark, path)
-    stream = file_system.create(hadoop_path, True)
+    place, file_system = hadoop_path(spark, path)
+    stream = file_system.create(place, True)
     try:
         stream.write(bytearray(text.encode()))
     finally:
@@ -52,8 +76,8 @@ def write_text(spark: SparkSession, path: str, text: str) -> None:
 
 def remove(spark: SparkSession, path: str) -> None:
     """Remove a file or folder; nothing happens where there is none."""
-    hadoop_path, file_system = _hadoop(spark, path)
-    file_system.delete(hadoop_path, True)
+    place, file_system = hadoop_path(spark, path)
+    file_system.delete(place, True)
 
 
 def replace_folder(spark: SparkSession, frame: DataFrame, path: str, staging: str) -> None:
@@ -62,15 +86,12 @@ def replace_folder(spark: SparkSession, frame: DataFrame, path: str, staging: st
     Killed between the two renames, the folder is absent until the job runs again; it is never half written.
     """
     frame.write.mode("overwrite").parquet(staging)
-    target, file_system = _hadoop(spark, path)
-    file_system.delete(target, True)
-    file_system.mkdirs(target.getParent())
-    source, _ = _hadoop(spark, staging)
-    if not file_system.rename(source, target):
-        raise InputError(f"{staging} could not be renamed to {path}. Is it writable, and does no other run write it?")
+    remove(spark, path)
+    rename(spark, staging, path)
 
 
-def _hadoop(spark: SparkSession, path: str) -> tuple[Any, Any]:
+def hadoop_path(spark: SparkSession, path: str) -> tuple[Any, Any]:
+    """A path and its file system, as Hadoop's classes."""
     jvm: Any = spark.sparkContext._jvm
-    hadoop_path = jvm.org.apache.hadoop.fs.Path(path)
-    return hadoop_path, hadoop_path.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration())
+    found = jvm.org.apache.hadoop.fs.Path(path)
+    return found, found.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration())

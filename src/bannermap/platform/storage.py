@@ -14,7 +14,14 @@ from bannermap.platform.errors import InputError
 from bannermap.platform.files import modified_ms, path_exists, remove, replace_folder
 from bannermap.platform.tables import Table
 from bannermap.platform.threads import at_once
-from bannermap.platform.versions import TABLE_PROPERTY, VERSION_PROPERTY, note_parquet_version, refusal, stored_version
+from bannermap.platform.versions import (
+    TABLE_PROPERTY,
+    VERSION_PROPERTY,
+    newest_commit,
+    note_parquet_version,
+    refusal,
+    stored_version,
+)
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -87,7 +94,7 @@ class Warehouse:
         self.check(table)
         if table.format == "parquet":
             return table.select(self.spark.read.schema(table.schema).parquet(self.path(table)))
-        version = self._pinned_version(table)
+        version = self.versions_read[table.name] = newest_commit(self.spark, self.path(table))
         return table.select(self.spark.read.format("delta").option("versionAsOf", version).load(self.path(table)))
 
     def read_or_empty(self, table: Table) -> DataFrame:
@@ -195,13 +202,6 @@ class Warehouse:
         made = builder.partitionedBy(*table.partition_by).execute()
         self._as_declared.add(table.name)
         return made
-
-    def _pinned_version(self, table: Table) -> int:
-        from delta.tables import DeltaTable
-
-        newest = DeltaTable.forPath(self.spark, self.path(table)).history(1).collect()[0]
-        self.versions_read[table.name] = newest["version"]
-        return int(newest["version"])
 
     def _replace_delta_partition(self, table: Table, frame: DataFrame, partition: dict[str, Any]) -> None:
         self._create(table)

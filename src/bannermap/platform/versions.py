@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bannermap.platform.files import path_exists, read_text, write_text
+from bannermap.platform.errors import InputError
+from bannermap.platform.files import last_match, path_exists, read_text, write_text
 from bannermap.platform.tables import Rebuild, Table
 
 if TYPE_CHECKING:
@@ -88,6 +89,20 @@ def _stored_delta(spark: SparkSession, path: str) -> Stored | None:
     rows = spark.sql(f"SHOW TBLPROPERTIES {delta_name(path)}").collect()
     version = {r["key"]: r["value"] for r in rows}.get(VERSION_PROPERTY, "1")
     return Stored(int(version), {f.name: f.dataType.simpleString() for f in fields})
+
+
+def newest_commit(spark: SparkSession, path: str) -> int:
+    """The newest committed version of a Delta table: commit n is the file n.json of its log, by Delta's protocol.
+
+    ``DeltaTable.history`` says the same by way of a Spark job, ten times as slow.
+
+    Raises:
+        InputError: there is no commit.
+    """
+    name = last_match(spark, f"{path}/_delta_log", f"{'[0-9]' * 20}.json")
+    if name is None:
+        raise InputError(f"{path} has no commit of Delta. Restore it, or move it away and run its job again.")
+    return int(name.removesuffix(".json"))
 
 
 def delta_name(path: str) -> str:

@@ -73,9 +73,8 @@ class Table:
 
     def select(self, frame: DataFrame) -> DataFrame:
         """Exactly the declared columns, cast to the declared types, in the declared order."""
-        from pyspark.sql import functions as F
-
-        return frame.select(*[F.col(c).cast(self.type_of(c)).alias(c) for c in self.columns])
+        # As SQL: one call into the JVM where columns would take four each.
+        return frame.selectExpr(*[f"CAST(`{c}` AS {self.type_of(c)}) AS `{c}`" for c in self.columns])
 
 
 def _spark_type(ddl: str) -> DataType:
