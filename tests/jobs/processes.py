@@ -31,7 +31,8 @@ def overlay(world: Path, home: Path, spark: dict[str, str] | None = None) -> Pat
     logs = {"banner_log": f"{world}/banner_log", "event_log": f"{world}/event_log", "images": f"{world}/images"}
     paths = {**logs, "warehouse": f"{home}/warehouse", "report": f"{home}/report"}
     home.mkdir(exist_ok=True)
-    (home / "overlay.yaml").write_text(yaml.safe_dump({"paths": paths, "spark": {"extra": {**SPARK, **(spark or {})}}}))
+    sections = {"paths": paths, "spark": {"extra": {**SPARK, **(spark or {})}}, "clustering": {"partitions": 4}}
+    (home / "overlay.yaml").write_text(yaml.safe_dump(sections))
     return home / "overlay.yaml"
 
 

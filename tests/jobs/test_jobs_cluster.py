@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from processes import ROOT, checksums, complete, overlay, start
 
-from bannermap.platform.settings import SampleSettings
-from bannermap.sample.world import days_of, write_world
+from bannermap.sample.world import days_of
+
+pytestmark = pytest.mark.xdist_group("chain")  # what it is compared with is made once
 
 WHERE_FROM = """
 import sys
@@ -124,15 +125,13 @@ def test_executors_know_the_wheel_and_nothing_of_the_checkout(environment, maste
 
 
 @pytest.mark.slow
-def test_a_cluster_gives_the_tables_of_one_process(environment, master, spark, tmp_path):
-    world = tmp_path / "world"
-    sample = SampleSettings(size="tiny", days=2, seed=5, out=str(world))
-    write_world(sample)
-    alone, spread = overlay(world, tmp_path / "alone"), overlay(world, tmp_path / "spread", on_cluster(master))
+def test_a_cluster_gives_the_tables_of_one_process(environment, master, chain, spark, tmp_path):
+    settings, warehouse, _ = chain
+    world, home = Path(settings.paths.banner_log).parent, tmp_path / "spread"
+    spread = overlay(world, home, on_cluster(master))
     installed = {"python": str(environment / "env/bin/python"), "jobs": environment / "jobs", "home": environment}
-    for day in days_of(sample):
-        complete(start("daily_pipeline", alone, day), alone)
+    for day in days_of(settings.sample):
         complete(start("daily_pipeline", spread, day, **installed), spread)
-    expected = checksums(spark, tmp_path / "alone")
-    assert checksums(spark, tmp_path / "spread") == expected
+    expected = checksums(spark, Path(warehouse.root).parent)
+    assert checksums(spark, home) == expected
     assert {"embeddings", "cluster_members", "cluster_lineage", "themes", "user_features"} <= set(expected)
