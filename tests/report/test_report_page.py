@@ -12,7 +12,7 @@ from report_models import DAY, HOSTILE, empty_report, report
 
 from bannermap.platform.errors import ConfigError
 from bannermap.report.budget import Fill
-from bannermap.report.page import Pages, page_name, render
+from bannermap.report.page import Pages, brief_id, page_name, render
 from bannermap.report.records import script_json
 
 ROOM = 15_000_000
@@ -104,3 +104,8 @@ def test_a_folder_of_images_shows_files_and_no_days():
 def test_a_page_is_a_page():
     pages = Pages({"a": "é"}, Fill(3, 0))
     assert pages.total_bytes == 2
+
+
+@pytest.mark.parametrize("name, shown", [("0a" * 32, "0a" * 6), ("0a" * 15, "0a" * 15), ("photos/" + "0a" * 20 + ".png",) * 2])
+def test_hashes_are_told_by_their_first_letters_and_names_whole(name, shown):
+    assert brief_id(name) == shown

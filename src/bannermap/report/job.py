@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pyspark import StorageLevel
 from pyspark.sql import functions as F
 
 from bannermap.platform.cli import Stage
@@ -115,7 +116,9 @@ def _hashes(cluster: Cluster) -> set[str]:
 def _collected(drawn: DataFrame, addresses: DataFrame) -> dict[str, Image]:
     files: dict[str, dict[int, bytes]] = defaultdict(dict)
     figures = {}
-    for row in drawn.toLocalIterator():
+    stored = drawn.persist(StorageLevel.DISK_ONLY)
+    stored.count()  # on all cores: the iterator alone would draw one partition after the other
+    for row in stored.toLocalIterator():
         files[row["pixel_hash"]][row["side"]] = bytes(row["thumbnail"])
         figures[row["pixel_hash"]] = (row["brightness"], row["sharpness"])
     known = {r["pixel_hash"]: r["image_url"] for r in addresses.collect()}
@@ -129,8 +132,8 @@ def _funnel(source: Source, failures: list[Row], rejects: Sequence[tuple[str, st
     clustered, outliers = clustering["banners"] - clustering["outliers"], clustering["outliers"]
     last = [
         Step("with a picture", clustering["banners"], f"without: {reasons}" if reasons else ""),
-        Step("Distinct pictures", clustering["nodes"]),
         Step("in clusters", clustered, f"{outliers:,} outliers" if outliers else ""),
+        Step("Distinct pictures", clustering["nodes"]),
         Step("Clusters", clustering["clusters"]),
     ]
     if day == NO_DAY:

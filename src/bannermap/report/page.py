@@ -150,13 +150,18 @@ class _Site:
         return told | {"images": pool.files, "names": list(pool.names)}
 
 
+def brief_id(name: str) -> str:
+    """The first letters of a hash, which nobody reads to its end; a name that people gave stays whole."""
+    return name[:12] if len(name) >= 32 and not set(name) - set("0123456789abcdef") else name
+
+
 def _draw(template: str, values: Mapping[str, Any]) -> str:
     from jinja2 import DictLoader, Environment, StrictUndefined
 
     names = ("base.html", "index.html", "sections.html", "clusters.html", "browser.html")
     loader = DictLoader({name: _file(name) for name in names})
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["n"] = lambda value: f"{value:,}"
+    environment.filters |= {"n": lambda value: f"{value:,}", "brief": brief_id}
     style, script = _file("page.css"), _file("browser.js") + _file("detail.js")
     data = script_json(values["data"])
     return environment.get_template(template).render(**values, page_name=page_name, style=style, script=script, data_json=data)
