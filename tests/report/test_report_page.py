@@ -13,7 +13,7 @@ from report_models import DAY, HOSTILE, empty_report, report
 from bannermap.platform.errors import ConfigError
 from bannermap.report.budget import Fill
 from bannermap.report.page import Pages, brief_id, page_name, render
-from bannermap.report.records import script_json
+from bannermap.report.records import keeper_name, script_json
 
 ROOM = 15_000_000
 
@@ -79,14 +79,20 @@ def test_text_never_becomes_markup():
 @pytest.mark.parametrize("shown", [empty_report(), empty_report(day=None)], ids=["day", "own images"])
 def test_what_is_not_there_is_said_in_words(shown):
     text = render(shown, 5, ROOM).files["index.html"]
-    for said in (
-        "No themes are stored",
-        "No features are published",
-        "No near duplicates are stored",
-        "No picture could be drawn",
-    ):
+    for said in ("No themes are stored", "No near duplicates are stored", "No picture could be drawn"):
         assert said in text
-    assert ("No lineage is stored for this clustering, so" in text) == (shown.day is not None)
+    for said in ("No lineage is stored for this clustering, so", "No features are published"):
+        assert (said in text) == (shown.day is not None)
+
+
+def test_a_folder_of_images_speaks_of_files_and_names_the_one_to_keep():
+    dated = report()
+    pair = next(p for p in dated.duplicates.pairs if p.keeper)
+    named = {pair.keeper: dataclasses.replace(dated.images[pair.keeper], address="holiday/beach.jpg")}
+    undated = dataclasses.replace(dated, day=None, days=[], day_axis=[], images={**dated.images, **named})
+    assert (undated.unit, dated.unit) == ("file", "banner")
+    assert keeper_name(undated, pair) == "holiday/beach.jpg" and keeper_name(dated, pair) == pair.keeper_banner_id
+    assert keeper_name(undated, dataclasses.replace(pair, keeper="unknown")) == pair.keeper_banner_id
 
 
 def test_a_folder_of_images_shows_files_and_no_days():
@@ -106,6 +112,14 @@ def test_a_page_is_a_page():
     assert pages.total_bytes == 2
 
 
-@pytest.mark.parametrize("name, shown", [("0a" * 32, "0a" * 6), ("0a" * 15, "0a" * 15), ("photos/" + "0a" * 20 + ".png",) * 2])
+@pytest.mark.parametrize(
+    "name, shown",
+    [
+        ("0a" * 32, "0a" * 6),
+        ("url:" + "0a" * 32, "url:" + "0a" * 6),
+        ("0a" * 15, "0a" * 15),
+        ("photos/" + "0a" * 20 + ".png",) * 2,
+    ],
+)
 def test_hashes_are_told_by_their_first_letters_and_names_whole(name, shown):
     assert brief_id(name) == shown

@@ -194,7 +194,7 @@ def run_stage(stage: Stage, warehouse: Warehouse, settings: Settings, day: dt.da
             say(f"the failed run of {stage.name} could not be recorded: {second}")
         raise
     record(context, None)
-    say(f"{day} {stage.name}: {context.run.rows_in} rows in, {context.run.rows_out} out, {context.run.seconds():.1f} s")
+    say(f"{context.title}: {context.run.rows_in} rows in, {context.run.rows_out} out, {context.run.seconds():.1f} s")
     return context.run
 
 

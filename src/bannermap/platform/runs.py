@@ -16,7 +16,7 @@ from bannermap.platform.progress import reported
 from bannermap.platform.running import RunningRun, forget_running, note_running
 from bannermap.platform.settings import Settings
 from bannermap.platform.storage import Warehouse
-from bannermap.platform.tables import REJECTS, RUNS
+from bannermap.platform.tables import NO_DAY, REJECTS, RUNS
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -66,16 +66,21 @@ class JobContext:
     run: Run
     phases: tuple[str, ...] = ()
 
+    @property
+    def title(self) -> str:
+        """What is being done, for people; own images have no day."""
+        return self.run.job if self.dt == NO_DAY else f"{self.dt} {self.run.job}"
+
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Name a phase in the terminal, in the Spark UI and in the manifest, and say how far it is while it is long."""
         label = f"{name} (phase {self.phases.index(name) + 1} of {len(self.phases)})" if name in self.phases else name
-        heading = f"{self.dt} {self.run.job}: {label}"
+        heading = f"{self.title}: {label}"
         say(heading)
         self.note_phase(name)
         self.run.failed_phase = None  # of an earlier phase, whose failure the stage has borne
         context, interval_s = self.warehouse.spark.sparkContext, self.settings.spark.progress_seconds
-        group, description = f"{self.run.run_id} {name}", f"{self.run.job} {self.dt}: {label}"
+        group, description = f"{self.run.run_id} {name}", heading
         began = time.monotonic()
         try:
             with reported(context, group, description, interval_s, lambda text: say(f"{heading}: {text}")):

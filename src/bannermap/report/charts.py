@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ def histogram(name: str, title: str, bins: Sequence[tuple[str, int]], x_title: s
     order = [label for label, _ in bins]
     data = alt.Data(values=[{"bin": label, "count": count} for label, count in bins])
     x = alt.X("bin:N", sort=order, title=x_title, axis=alt.Axis(labelAngle=0, labelOverlap=True, labelSeparation=14))
-    chart = alt.Chart(data).mark_bar(color=ACCENT).encode(x=x, y=alt.Y("count:Q", title=y_title, axis=_whole_numbers()))
+    y = alt.Y("count:Q", title=y_title, axis=_whole_numbers(count for _, count in bins))
+    chart = alt.Chart(data).mark_bar(color=ACCENT).encode(x=x, y=y)
     told = ", ".join(f"{label}: {count:,}" for label, count in bins)
     return _svg(chart, name, title, f"{y_title} by {x_title}. {told}.")
 
@@ -60,6 +61,7 @@ def changes_by_day(name: str, title: str, days: Sequence[tuple[str, Mapping[str,
     import altair as alt
 
     kinds = list(EVENT_COLOURS)
+    clusters = [counts.get(kind, 0) for _, counts in days for kind in kinds]
     rows = [{"day": day, "change": kind, "clusters": counts.get(kind, 0)} for day, counts in days for kind in kinds]
     colour = alt.Scale(domain=kinds, range=list(EVENT_COLOURS.values()))
     legend = alt.Legend(orient="top", title=None, direction="horizontal")
@@ -69,7 +71,7 @@ def changes_by_day(name: str, title: str, days: Sequence[tuple[str, Mapping[str,
         .encode(
             x=alt.X("day:N", sort=None, title=None, axis=_day_axis()),
             xOffset=alt.XOffset("change:N", sort=kinds),
-            y=alt.Y("clusters:Q", title="clusters", axis=_whole_numbers()),
+            y=alt.Y("clusters:Q", title="clusters", axis=_whole_numbers(clusters)),
             color=alt.Color("change:N", scale=colour, legend=legend, sort=kinds),
         )
     )
@@ -90,7 +92,8 @@ def counts_by_day(name: str, title: str, days: Sequence[tuple[str, int]], y_titl
 
     data = alt.Data(values=[{"day": day, "count": count} for day, count in days])
     x = alt.X("day:N", sort=None, title=None, axis=_day_axis())
-    chart = alt.Chart(data).mark_bar(color=ACCENT).encode(x=x, y=alt.Y("count:Q", title=y_title, axis=_whole_numbers()))
+    y = alt.Y("count:Q", title=y_title, axis=_whole_numbers(count for _, count in days))
+    chart = alt.Chart(data).mark_bar(color=ACCENT).encode(x=x, y=y)
     return _svg(chart, name, title, f"{y_title} by day. " + ", ".join(f"{day}: {count:,}" for day, count in days) + ".")
 
 
@@ -118,10 +121,10 @@ def rates(name: str, title: str, rows: Sequence[tuple[str, float, float, float]]
     return _svg(chart, name, title, f"Clicks per impression with 95 % interval; all together {overall:.2%}. {told}.", HEIGHT_PX)
 
 
-def _whole_numbers() -> altair.Axis:
+def _whole_numbers(counts: Iterable[int]) -> altair.Axis:
     import altair as alt
 
-    return alt.Axis(format="~s", tickMinStep=1, tickCount=4)
+    return alt.Axis(format="~s", tickMinStep=1, tickCount=max(1, min(4, max(counts, default=1))))
 
 
 def _day_axis() -> altair.Axis:

@@ -8,7 +8,7 @@ from typing import Any
 
 from bannermap.report import charts
 from bannermap.report.model import Cluster, Day, Image, Pair, Report, Theme
-from bannermap.report.records import Places, encoded, file_name
+from bannermap.report.records import Places, encoded, file_name, keeper_name
 
 RATES_SHOWN = 25
 CONSPICUOUS_SHOWN = 8
@@ -45,7 +45,7 @@ def drawn_charts(report: Report) -> dict[str, str]:
     found = {}
     if report.sizes:
         bins = [(_size_label(e), count) for e, count in report.sizes]
-        found["sizes"] = charts.histogram("sizes", "Cluster sizes", bins, "banners of a cluster", "clusters")
+        found["sizes"] = charts.histogram("sizes", "Cluster sizes", bins, f"{report.unit}s of a cluster", "clusters")
     if report.cohesions:
         bins = [(f"{low:.2f}", count) for low, count in report.cohesions]
         found["cohesions"] = charts.histogram("cohesions", "Cohesion", bins, "mean cosine from", "clusters")
@@ -137,7 +137,7 @@ class _Stage:
     def pair(self, pair: Pair) -> dict[str, Any]:
         """Two pictures side by side."""
         sides = [self.thumb(h, None, "keep" if h == pair.keeper else "", self.report.pair_px) for h in (pair.a, pair.b)]
-        return {"pair": pair, "sides": sides, "href": self.href(pair.cluster_id)}
+        return {"pair": pair, "sides": sides, "href": self.href(pair.cluster_id), "keeper": keeper_name(self.report, pair)}
 
     def conspicuous(self) -> Mapping[str, list[Thumb]]:
         """The darkest, brightest and most blurred of the pictures that this report drew."""

@@ -228,7 +228,7 @@ def duplicates(source: Source) -> Duplicates:
     """Near duplicates of the whole clustering."""
     near, sets = source.of(NEAR_DUPLICATES), source.of(DUPLICATE_SETS)
     counted = sets.agg(F.count("*").alias("sets"), F.coalesce(F.sum(F.col("banners") - 1), F.lit(0)).alias("spare")).collect()[0]
-    order = (F.desc("cosine"), "pixel_hash_a", "pixel_hash_b")
+    order = ("set_rank", F.desc("cosine"), "pixel_hash_a", "pixel_hash_b")  # a large set would fill the page with itself
     first = t.pairs(near, sets).orderBy(*order).limit(source.context.settings.report.max_pairs).collect()
     cosines = [(r["bin"], r["counted"]) for r in t.share_counts(near, "cosine", COSINE_BINS).collect()]
     pairs = [_pair(r) for r in first]

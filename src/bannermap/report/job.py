@@ -102,6 +102,7 @@ def _images(source: Source, shown: Sequence[Cluster], outliers: Sequence[Outlier
     wanted = {(h, source.plan.thumbnail_px) for c in shown for h in _hashes(c)}
     wanted |= {(o.picture.pixel_hash, source.plan.thumbnail_px) for o in outliers}
     wanted |= {(h, PAIR_PX) for pair in duplicates.pairs for h in (pair.a, pair.b)}
+    wanted |= {(pair.keeper, source.plan.thumbnail_px) for pair in duplicates.pairs if pair.keeper}  # for its file's name
     wanted |= {(c.medoid, ICON_PX) for c in shown if split}
     asked = source.context.warehouse.spark.createDataFrame(sorted(wanted), "pixel_hash string, side int").persist()
     fetches = source.table(IMAGE_FETCHES)

@@ -243,3 +243,8 @@ class Report:
     thumbnail_px: int
     icon_px: int
     pair_px: int
+
+    @property
+    def unit(self) -> str:
+        """What is counted, in the singular."""
+        return "banner" if self.day else "file"

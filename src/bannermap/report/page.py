@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -152,7 +153,8 @@ class _Site:
 
 def brief_id(name: str) -> str:
     """The first letters of a hash, which nobody reads to its end; a name that people gave stays whole."""
-    return name[:12] if len(name) >= 32 and not set(name) - set("0123456789abcdef") else name
+    digits = name.removeprefix("url:")  # of banners that the log names by their address alone
+    return name[: len(name) - len(digits) + 12] if re.fullmatch("[0-9a-f]{32,}", digits) else name
 
 
 def _draw(template: str, values: Mapping[str, Any]) -> str:
@@ -161,6 +163,7 @@ def _draw(template: str, values: Mapping[str, Any]) -> str:
     names = ("base.html", "index.html", "sections.html", "clusters.html", "browser.html")
     loader = DictLoader({name: _file(name) for name in names})
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.globals["unit"] = values["report"].unit
     environment.filters |= {"n": lambda value: f"{value:,}", "brief": brief_id}
     style, script = _file("page.css"), _file("browser.js") + _file("detail.js")
     data = script_json(values["data"])

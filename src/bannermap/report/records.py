@@ -114,7 +114,7 @@ def detail(cluster: Cluster, report: Report, places: Places, pool: Pool, sibling
         "adv": [banners for _, banners in cluster.advertisers],
         "days": list(cluster.day_banners),
         "lin": [_change(change, report, places) for change in cluster.changes] if report.day else [],
-        "dup": [_pair(pair, pool) for pair in cluster.pairs if _both(pair, pool)],
+        "dup": [_pair(report, pair, pool) for pair in cluster.pairs if _both(pair, pool)],
         "dn": cluster.pair_count,
     }
 
@@ -151,15 +151,20 @@ def file_name(report: Report, pixel_hash: str) -> str | None:
     return address if report.day is None else None
 
 
+def keeper_name(report: Report, pair: Pair) -> str | None:
+    """What the banner to keep is known by: its file where there are no banners."""
+    return (file_name(report, pair.keeper) if pair.keeper else None) or pair.keeper_banner_id
+
+
 def _change(change: Change, report: Report, places: Places) -> list[Any]:
     other = places.name(change.other) if change.other else None
     fell = [change.fell_out] if change.fell_out else []
     return [report.day_axis.index(change.dt), EVENTS.index(change.event), other or 0, change.banners, *fell]
 
 
-def _pair(pair: Pair, pool: Pool) -> list[Any]:
+def _pair(report: Report, pair: Pair, pool: Pool) -> list[Any]:
     kept = {pair.a: 1, pair.b: 2}.get(pair.keeper or "", 0)
-    why = [pair.keeper_banner_id, pair.reason, pair.detail]
+    why = [keeper_name(report, pair), pair.reason, pair.detail]
     return [pool.number(pair.a), pool.number(pair.b), round(pair.cosine, 4), kept, *why]
 
 

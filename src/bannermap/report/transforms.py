@@ -142,10 +142,12 @@ def changes(lineage: DataFrame, dated: DataFrame, shown: DataFrame, current: str
 
 
 def pairs(near_duplicates: DataFrame, duplicate_sets: DataFrame) -> DataFrame:
-    """Near duplicates with what their set suggests, and their rank within the cluster, most similar first."""
+    """Near duplicates with what their set suggests, and their ranks in the cluster and in the set, most similar first."""
     kept = duplicate_sets.select("set_id", "keeper_banner_id", "keeper_pixel_hash", "reason", "detail")
-    order = Window.partitionBy("cluster_id").orderBy(F.desc("cosine"), "pixel_hash_a", "pixel_hash_b")
-    return near_duplicates.withColumn("rank", F.row_number().over(order)).join(kept, "set_id", "left")
+    order = (F.desc("cosine"), "pixel_hash_a", "pixel_hash_b")
+    ranks = {"rank": "cluster_id", "set_rank": "set_id"}
+    ranked = {name: F.row_number().over(Window.partitionBy(group).orderBy(*order)) for name, group in ranks.items()}
+    return near_duplicates.withColumns(ranked).join(kept, "set_id", "left")
 
 
 def drawn(wanted: DataFrame, image_fetches: DataFrame, image_bytes: DataFrame) -> DataFrame:
