@@ -14,6 +14,7 @@ from bannermap.features.pseudonyms import user_key
 from bannermap.features.transforms import order_free_hash
 from bannermap.features.users import check_one_key, marked_erased, pseudonymised
 from bannermap.platform.errors import InputError
+from bannermap.platform.logs import log_folder
 from bannermap.platform.runs import JobContext
 from bannermap.platform.storage import path_exists
 from bannermap.platform.tables import EVENT_LOG_DAYS, USER_ERASURES
@@ -55,9 +56,9 @@ def read_day(context: JobContext) -> LogDay:
     """
     day, root, key = context.dt, context.settings.paths.event_log, user_key(context.settings)
     check_one_key(context, key)
-    if not path_exists(context.warehouse.spark, _folder(root, day)):
+    if not path_exists(context.warehouse.spark, log_folder(root, day)):
         raise InputError(
-            f"There is no event log for {day}: {_folder(root, day)} does not exist. Wait for it, or check paths.event_log."
+            f"There is no event log for {day}: {log_folder(root, day)} does not exist. Wait for it, or check paths.event_log."
         )
     checked = _checked(context, [day]).persist()
     accepted = e.delivered_events(checked)
@@ -153,7 +154,7 @@ def _events_of(context: JobContext, days: list[datetime.date]) -> DataFrame | No
     events of is rebuilt: see `_check_present`.
     """
     spark, root = context.warehouse.spark, context.settings.paths.event_log
-    present = [d for d in days if path_exists(spark, _folder(root, d))]
+    present = [d for d in days if path_exists(spark, log_folder(root, d))]
     _check_present(context, sorted(set(days) - set(present)))
     return _checked(context, present) if present else None
 
@@ -164,7 +165,7 @@ def _check_present(context: JobContext, gone: list[datetime.date]) -> None:
     if needed:
         raise InputError(
             f"The event log of {needed[0]} was taken in and is gone; without it the counts of late events would be wrong. "
-            f"Nothing was changed: restore {_folder(root, needed[0])} "
+            f"Nothing was changed: restore {log_folder(root, needed[0])} "
             "(the log is needed for features.kept_days)."
         )
     context.run.metrics["log_days_gone"] = max(len(gone), context.run.metrics.get("log_days_gone", 0))
@@ -172,11 +173,7 @@ def _check_present(context: JobContext, gone: list[datetime.date]) -> None:
 
 def _checked(context: JobContext, days: list[datetime.date]) -> DataFrame:
     root = context.settings.paths.event_log
-    raw = context.warehouse.spark.read.option("basePath", root).parquet(*[_folder(root, d) for d in days])
+    raw = context.warehouse.spark.read.option("basePath", root).parquet(*[log_folder(root, d) for d in days])
     checked = e.checked_events(e.declared_events(raw), context.settings.features.kept_days)
     hidden = pseudonymised(checked, user_key(context.settings))
     return marked_erased(hidden, context.warehouse.read_or_empty(USER_ERASURES))
-
-
-def _folder(root: str, day: datetime.date) -> str:
-    return f"{root.rstrip('/')}/dt={day.isoformat()}"
