@@ -6,23 +6,14 @@ import os
 from pathlib import Path
 
 import pytest
+from repository import ROOT
 
 from bannermap.platform.config import load_settings
 from bannermap.platform.session import build_session
 from bannermap.platform.settings import Settings
 from bannermap.platform.storage import Warehouse
 
-ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = Path(os.environ.get("BANNERMAP_TEST_DATA", ROOT.parent / "shared" / "data"))
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items) -> None:
-    """Tests that share a module's fixture run in one process, so that it is made once."""
-    for item in items:
-        scopes = {definitions[-1].scope for definitions in item._fixtureinfo.name2fixturedefs.values()}
-        if "module" in scopes and not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(item.module.__name__))
 
 
 @pytest.fixture(scope="session")

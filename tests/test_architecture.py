@@ -5,13 +5,12 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from repository import ROOT
 
 from bannermap.platform import tables
 
-ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src/bannermap"
 SPARK_MODULES = {"job.py", "transforms.py"}
 MORE_SPARK_MODULES = {

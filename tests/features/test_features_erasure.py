@@ -12,8 +12,8 @@ from pathlib import Path
 import erase_user
 import feature_oracle as oracle
 import pytest
-from conftest import ROOT
 from private_bytes import everything_in
+from repository import ROOT
 from test_features_days import (
     ASSIGNMENT,
     array_rows,
@@ -151,8 +151,8 @@ def test_an_erasure_killed_between_its_steps_is_completed_by_the_same_command(wo
     ]
     steps += [
         (erasure_module, "delete_matching", 2),
-        (erasing, "_rename", 2),
-        (erasing, "_rename", 5),
+        (erasing, "rename", 2),
+        (erasing, "rename", 5),
         (erasure_module, "completed", 1),
     ]
     for module, name, last in steps:

@@ -14,8 +14,8 @@ from pathlib import Path
 import feature_oracle as oracle
 import pyarrow as pa
 import pytest
-from conftest import ROOT
 from private_bytes import everything_in
+from repository import ROOT
 from test_features_days import at, cluster, day, deliver, partials, settings_for, stored
 from test_features_files import write_inputs
 

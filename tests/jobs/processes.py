@@ -12,11 +12,11 @@ import sys
 from pathlib import Path
 
 import yaml
+from repository import ROOT
 
 from bannermap.platform.storage import Warehouse
 from bannermap.platform.tables import ALL_TABLES, RUNS
 
-ROOT = Path(__file__).resolve().parents[2]
 ERRORS = "stderr.txt"
 SPARK = {
     "spark.master": "local[2]",

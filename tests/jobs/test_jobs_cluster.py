@@ -16,8 +16,6 @@ from processes import ROOT, checksums, complete, overlay, start
 
 from bannermap.sample.world import days_of
 
-pytestmark = pytest.mark.xdist_group("chain")  # what it is compared with is made once
-
 WHERE_FROM = """
 import sys
 from bannermap.platform.session import build_session

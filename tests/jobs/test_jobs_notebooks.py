@@ -7,8 +7,6 @@ import pytest
 from nbclient import NotebookClient
 from processes import ROOT
 
-pytestmark = pytest.mark.xdist_group("chain")
-
 
 @pytest.mark.slow
 def test_exploring_clusters_leads_from_tables_to_pictures(chain, monkeypatch):

@@ -28,8 +28,6 @@ from bannermap.registry.own_images import DAY
 from bannermap.sample.summary import summary, truth_agreement
 from bannermap.sample.world import FIRST_DAY, days_of
 
-pytestmark = pytest.mark.xdist_group("chain")  # one worker makes the chain once
-
 
 @pytest.mark.slow
 def test_the_chain_finds_the_creative_groups_and_counts_every_event(chain, tmp_path):

@@ -12,7 +12,7 @@ from pathlib import Path
 import daily_pipeline
 import pytest
 import status
-from conftest import ROOT
+from repository import ROOT
 
 from bannermap.platform.cli import Stage, run_stage
 from bannermap.platform.errors import InputError

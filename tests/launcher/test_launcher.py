@@ -10,9 +10,9 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from repository import ROOT
 
 from bannermap.launcher import environment, jars
 from bannermap.launcher.command import parse, spark_submit

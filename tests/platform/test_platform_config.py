@@ -9,8 +9,8 @@ import sys
 
 import pytest
 import yaml
-from conftest import ROOT
 from pydantic import ValidationError
+from repository import ROOT
 
 from bannermap.platform.config import load_settings, settings_hash
 from bannermap.platform.errors import ConfigError

@@ -10,8 +10,6 @@ from report_models import COUNT, DAY, HOSTILE, SINGLE, SPLIT, report
 from bannermap.report.page import render
 from bannermap.report.site import publish
 
-pytestmark = pytest.mark.xdist_group("report_browser")  # one browser for all
-
 
 def cards(browser) -> list[str]:
     return browser.execute_script("return [...document.querySelectorAll('#cards li')].map(c => c.dataset.id)")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import pytest
 from report_models import SINGLE, SPLIT
 
-pytestmark = pytest.mark.xdist_group("report_browser")  # one browser for all
-
 
 @pytest.mark.parametrize("width", [390, 1440])
 @pytest.mark.parametrize("where", ["index", "page", "detail", "pair"])

@@ -12,6 +12,8 @@ from bannermap.launcher.problem import Problem
 
 LEAST_JAVA = 17
 MEND = "install a JDK or JRE 17 or newer (Debian: apt-get install default-jre-headless) or point JAVA_HOME at one"
+BY_FILE = ("--dist", "loadfile", "--no-loadscope-reorder")
+"""What tests of a file share is made once; in the order of their names, since the long ones hold few tests and come early."""
 
 
 def check_java() -> Path:
@@ -52,7 +54,7 @@ def run_tests(home: Path, python: Path, options: list[str]) -> int:
         [str(bin_folder / "ruff"), "format", "--check", "."],
         [str(bin_folder / "mypy")],
         [str(bin_folder / "lint-imports")],
-        [str(python), "-m", "pytest", "-n", workers, "--dist", "loadgroup", "--durations", "25"],
+        [str(python), "-m", "pytest", "-n", workers, *BY_FILE, "--durations", "25"],
     ]
     for line in [[str(python), "-m", "pytest", *options]] if options else everything:
         print(f"[bannermap] {Path(line[0]).name} {' '.join(line[1:])}", flush=True)
