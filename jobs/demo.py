@@ -5,7 +5,7 @@ import time
 
 from daily_pipeline import REPORT, STAGES
 
-from bannermap.platform.cli import config_main, run_stage
+from bannermap.platform.cli import check_before_start, config_main, run_stage
 from bannermap.platform.runs import say
 from bannermap.platform.session import build_session
 from bannermap.platform.settings import Settings
@@ -17,9 +17,7 @@ from bannermap.sample.world import days_of, write_world
 def run(settings: Settings) -> None:
     """All stages for each day; the report once, when the last day is in."""
     began = time.monotonic()
-    for stage in STAGES:
-        if stage.check:
-            stage.check(settings)
+    check_before_start(STAGES, settings)
     drawn = write_world(settings.sample)
     say(f"sample world of {settings.sample.days} days in {settings.sample.out}" + (": drawn" if drawn else ": there already"))
     spark, days, runs = build_session(settings.spark), days_of(settings.sample), []

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -34,11 +32,6 @@ def overlay(world: Path, home: Path, spark: dict[str, str] | None = None) -> Pat
     sections = {"paths": paths, "spark": {"extra": {**SPARK, **(spark or {})}}, "clustering": {"partitions": 4}}
     (home / "overlay.yaml").write_text(yaml.safe_dump(sections))
     return home / "overlay.yaml"
-
-
-def listed_clusters(page: str) -> list[dict]:
-    """The clusters that a report's overview lists, from the data that its script reads."""
-    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)[1])["cards"]
 
 
 def start(

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from pages import data_of
 from PIL import Image
-from processes import listed_clusters
 
 from bannermap.platform.cli import run_stage
 from bannermap.platform.storage import Warehouse
@@ -45,7 +45,7 @@ def test_the_chain_finds_the_creative_groups_and_counts_every_event(chain, tmp_p
         assert newest[f"{kind}s_30d"].sum() == (events.event_type == kind).sum()
     report = (tmp_path.parent / settings.paths.report / "index.html").read_text()
     clusters = warehouse.read(CLUSTERS).where(f"clustering_id LIKE '{last}%'").count()
-    assert len(listed_clusters(report)) == clusters > 0
+    assert len(data_of(report)["cards"]) == clusters > 0
 
 
 @pytest.mark.slow
@@ -108,4 +108,4 @@ def test_a_folder_of_images_gives_clusters_and_a_report(spark, base_settings, tm
     assert warehouse.read(BANNERS).count() == 10
     assert [r.first_seen_dt for r in warehouse.read(BANNERS).select("first_seen_dt").distinct().collect()] == [DAY]
     page = (out / "report/index.html").read_text()
-    assert len(listed_clusters(page)) == 3 and "not_an_image" in page
+    assert len(data_of(page)["cards"]) == 3 and "not_an_image" in page

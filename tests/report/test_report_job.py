@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from pages import data_of
 from report_worlds import CURRENT, DAYS, HOSTILE, LAST, draw_world
-from test_report_page import data_of
 
 from bannermap.platform import tables
 from bannermap.platform.cli import run_stage

@@ -8,6 +8,7 @@ import json
 import re
 
 import pytest
+from pages import data_of
 from report_models import DAY, HOSTILE, empty_report, report
 
 from bannermap.platform.errors import ConfigError
@@ -16,10 +17,6 @@ from bannermap.report.page import Pages, brief_id, page_name, render
 from bannermap.report.records import keeper_name, script_json
 
 ROOM = 15_000_000
-
-
-def data_of(text: str) -> dict:
-    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)[1])
 
 
 def pictures_of(text: str) -> list[int]:

@@ -38,10 +38,6 @@ def _running_total(lane: np.ndarray) -> np.ndarray:
     return total
 
 
-def _between(total: np.ndarray, low: int, high: int) -> int:
-    return (int(total[high]) - int(total[low])) % 2**64
-
-
 def _group_id(clustering_id: str, nodes: int, sums: list[int]) -> str:
     text = f"{clustering_id}\n{nodes}\n{sums[0]}\n{sums[1]}"
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -13,9 +13,9 @@ from bannermap.features import transforms as t
 from bannermap.features.pseudonyms import user_key
 from bannermap.features.users import pseudonymised
 from bannermap.platform.errors import ConfigError, InputError
+from bannermap.platform.files import path_exists
 from bannermap.platform.runs import say
 from bannermap.platform.settings import Settings
-from bannermap.platform.storage import path_exists
 from bannermap.platform.tables import FILE_EVENT_REJECTS, FILE_USER_CLUSTER_COUNTS, FILE_USER_FEATURES
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from bannermap.features.pseudonyms import user_key
 from bannermap.features.transforms import order_free_hash
 from bannermap.features.users import check_one_key, marked_erased, pseudonymised
 from bannermap.platform.errors import InputError
+from bannermap.platform.files import path_exists
 from bannermap.platform.logs import log_folder
 from bannermap.platform.runs import JobContext
-from bannermap.platform.storage import path_exists
 from bannermap.platform.tables import EVENT_LOG_DAYS, USER_ERASURES
 
 if TYPE_CHECKING:

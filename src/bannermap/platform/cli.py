@@ -6,7 +6,7 @@ import argparse
 import datetime as dt
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -179,6 +179,17 @@ def resolve(arguments: argparse.Namespace) -> Settings:
     return load_settings(base, [Path(p) for p in arguments.config], arguments.overrides)
 
 
+def check_before_start(parts: Iterable[Stage | FileMode], settings: Settings) -> None:
+    """Have what is about to run say what is wrong with the settings, while that costs nothing.
+
+    Raises:
+        ConfigError: something is.
+    """
+    for part in parts:
+        if part.check:
+            part.check(settings)
+
+
 def run_stage(stage: Stage, warehouse: Warehouse, settings: Settings, day: dt.date) -> Run:
     """Run one stage for one day and leave its manifest row, also when it fails."""
     warehouse.versions_read.clear()
@@ -205,9 +216,7 @@ def _start(job: Job, arguments: argparse.Namespace, settings: Settings) -> None:
     if values and arguments.dry_run:
         raise ConfigError("--dry-run goes with --date; on plain files nothing but --out is ever written.")
     stages = [*job.stages, *([job.request.stage(arguments)] if job.request else [])]
-    for part in [job.files] if values and job.files else stages:
-        if part.check:
-            part.check(settings)
+    check_before_start([job.files] if values and job.files else stages, settings)
     spark = build_session(settings.spark)
     try:
         if values and job.files:

@@ -96,7 +96,7 @@ def rewrite_parquet_partition(warehouse: Warehouse, name: str, partition: Mappin
     """
     root, folder = f"{warehouse.root.rstrip('/')}/{name}", "/".join(f"{c}={v}" for c, v in partition.items())
     rows = warehouse.spark.read.parquet(f"{root}/{folder}")
-    kept = rows.join(_broadcast(unwanted), unwanted.columns, "left_anti").select(*rows.columns)
+    kept = rows.join(unwanted.hint("broadcast"), unwanted.columns, "left_anti").select(*rows.columns)
     kept.write.mode("overwrite").parquet(f"{root}/{STAGING}/{folder}")
     rename(warehouse.spark, f"{root}/{folder}", f"{root}/{ASIDE}/{folder}")
     rename(warehouse.spark, f"{root}/{STAGING}/{folder}", f"{root}/{folder}")
@@ -130,9 +130,3 @@ def _partition_folders(spark: SparkSession, path: str, depth: int) -> Iterator[s
             yield from (
                 [name] if depth == 1 else (f"{name}/{rest}" for rest in _partition_folders(spark, f"{path}/{name}", depth - 1))
             )
-
-
-def _broadcast(frame: DataFrame) -> DataFrame:
-    from pyspark.sql import functions as F
-
-    return F.broadcast(frame)

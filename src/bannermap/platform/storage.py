@@ -26,8 +26,6 @@ from bannermap.platform.versions import (
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
-__all__ = ["Warehouse", "path_exists", "sql_literal"]
-
 
 @dataclass
 class Warehouse:
