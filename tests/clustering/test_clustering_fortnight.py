@@ -13,8 +13,8 @@ from test_clustering_identity import naive_matches, numbered
 
 from bannermap.clustering import cluster_vectors
 from bannermap.clustering.identity import ancestors, lineage
-from bannermap.embedding.decode import decode
-from bannermap.embedding.encoders import make_encoder
+from bannermap.embedding.decoding.decode import decode
+from bannermap.embedding.encoders.interface import encode_pictures, make_encoder
 from bannermap.embedding.statuses import Failure
 from bannermap.sample.world import days_of, write_world
 
@@ -40,7 +40,7 @@ def fortnight(base_settings, tmp_path_factory):
 
 def encoded(path: Path, settings, encoder) -> np.ndarray | None:
     try:
-        return encoder.encode([decode(path.read_bytes(), settings.decode).pixels])[0]
+        return encode_pictures(encoder, [decode(path.read_bytes(), settings.decode).pixels])[0]
     except (Failure, OSError):
         return None
 

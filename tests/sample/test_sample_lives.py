@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from bannermap.clustering import cluster_vectors
-from bannermap.embedding.decode import decode
-from bannermap.embedding.perceptual import PerceptualEncoder
+from bannermap.embedding.decoding.decode import decode
+from bannermap.embedding.encoders.interface import encode_pictures
+from bannermap.embedding.encoders.perceptual import PerceptualEncoder
 from bannermap.sample.lives import EVENTS, draw_campaigns, draw_renditions
 from bannermap.sample.plan import MEAN_DAYS_PER_BANNER, SIZES
 from bannermap.sample.renditions import rendition_file
@@ -76,7 +77,7 @@ def test_serving_days_follow_the_geometric_law_cut_by_the_life(renditions):
 
 def vectors(renditions, settings):
     files = [rendition_file(r, SEED)[0] for r in renditions]
-    return PerceptualEncoder(trim_borders=True).encode([decode(f, settings.decode).pixels for f in files])
+    return encode_pictures(PerceptualEncoder(trim_borders=True), [decode(f, settings.decode).pixels for f in files])
 
 
 def main_cluster(labels):

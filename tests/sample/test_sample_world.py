@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bannermap.embedding.decode import decode
+from bannermap.embedding.decoding.decode import decode
 from bannermap.embedding.statuses import Failure
 from bannermap.platform.settings import SampleSettings
 from bannermap.sample.world import write_world

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from bannermap.embedding import transforms as t
-from bannermap.embedding.encoders import make_encoder
+from bannermap.embedding.encoders.interface import make_encoder
 from bannermap.embedding.frames import ADDRESSES
 from bannermap.embedding.kernel import ImageKernel
 from bannermap.embedding.statuses import OK

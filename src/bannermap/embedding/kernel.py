@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from bannermap.embedding.decode import Picture, decode
-from bannermap.embedding.encoders import make_encoder
-from bannermap.embedding.fetch import Fetched, fetch_all
+from bannermap.embedding.decoding.decode import Picture, decode
+from bannermap.embedding.encoders.interface import encode_pictures, make_encoder
+from bannermap.embedding.fetching.fetch import Fetched, fetch_all
 from bannermap.embedding.frames import IMAGES
 from bannermap.embedding.statuses import OK, Failure
 from bannermap.platform.settings import DecodeSettings, EncoderSettings, FetchSettings
@@ -69,7 +69,7 @@ class ImageKernel:
     def _vectors(self, pictures: Sequence[Picture | Failure]) -> pa.Array:
         """A list column from flat values: a Python list per vector would cost more than the encoder."""
         shown = [p.pixels for p in pictures if isinstance(p, Picture)]
-        values = make_encoder(self.encoder).encode(shown) if shown else np.empty((0, 0), np.float32)
+        values = encode_pictures(make_encoder(self.encoder), shown) if shown else np.empty((0, 0), np.float32)
         present = np.array([isinstance(p, Picture) for p in pictures])
         ends = np.concatenate([[0], np.cumsum(present)]).astype(np.int32) * values.shape[1]
         return pa.ListArray.from_arrays(pa.array(ends), pa.array(values.ravel()), mask=pa.array(~present))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bannermap.embedding.decode import decode, information
+from bannermap.embedding.decoding.decode import decode, information
 from bannermap.embedding.statuses import STATUSES, Failure
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from bannermap.embedding.http import fetch_http
+from bannermap.embedding.fetching.http import fetch_http
 from bannermap.embedding.statuses import OK, Failure
 from bannermap.platform.settings import FetchSettings
 

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from bannermap.embedding.fetch import fetch, fetch_all
-from bannermap.embedding.http import checked_address
+from bannermap.embedding.fetching.fetch import fetch, fetch_all
+from bannermap.embedding.fetching.http import checked_address
 from bannermap.embedding.statuses import Failure
 
 

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from bannermap.embedding.perceptual import PerceptualEncoder, trimmed
+from bannermap.embedding.decoding.borders import trimmed
+from bannermap.embedding.encoders.interface import encode_pictures
+from bannermap.embedding.encoders.perceptual import PerceptualEncoder
 
 ENCODER = PerceptualEncoder(trim_borders=True)
 
@@ -29,7 +31,7 @@ COPIES = {
 
 
 def vectors(images) -> np.ndarray:
-    return ENCODER.encode([np.asarray(i) for i in images])
+    return encode_pictures(ENCODER, [np.asarray(i) for i in images])
 
 
 @pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (128, 128, 128), (200, 10, 40)])
@@ -43,9 +45,9 @@ def test_any_plain_image_gives_a_unit_vector(colour, size):
 def test_a_vector_depends_on_its_image_alone():
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (50 + n, 80, 3), dtype=np.uint8) for n in range(9)]
-    together = ENCODER.encode(images)
-    assert np.array_equal(np.concatenate([ENCODER.encode([i]) for i in images]), together)
-    assert np.array_equal(ENCODER.encode(images[::-1])[::-1], together)
+    together = encode_pictures(ENCODER, images)
+    assert np.array_equal(np.concatenate([encode_pictures(ENCODER, [i]) for i in images]), together)
+    assert np.array_equal(encode_pictures(ENCODER, images[::-1])[::-1], together)
 
 
 def test_borders_are_trimmed_and_plain_images_kept():
@@ -59,7 +61,7 @@ def test_what_differs_only_outside_a_centre_crop_is_seen():
     strip = np.random.default_rng(1).integers(0, 256, (90, 728, 3), dtype=np.uint8)
     other = strip.copy()
     other[:, :300] = 255 - other[:, :300]
-    a, b = ENCODER.encode([strip, other])
+    a, b = encode_pictures(ENCODER, [strip, other])
     assert a @ b < 0.9
 
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageOps
 
+from bannermap.embedding.decoding.truncation import check_complete
 from bannermap.embedding.statuses import Failure
-from bannermap.embedding.truncation import check_complete
 from bannermap.platform.settings import DecodeSettings
 
 FRAMES_LOOKED_AT = 32

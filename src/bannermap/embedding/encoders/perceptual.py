@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from bannermap.embedding.decoding.borders import trimmed
+
 SIDE = 64
 FREQUENCIES = 12
 COLOUR_CELLS = 8
@@ -41,45 +43,27 @@ class PerceptualEncoder:
         """Names what changes a vector."""
         return f"perceptual-v1-{'trim' if self.trim_borders else 'whole'}-resize{SIDE}"
 
-    def encode(self, images: list[np.ndarray]) -> np.ndarray:
-        """Vectors of banners; a banner's vector does not depend on the others.
-
-        Args:
-            images: uint8 (height, width, 3), RGB, each at least 1 x 1.
-
-        Returns:
-            float32 (n, d), unit rows.
-        """
-        return np.stack([self._vector(image) for image in images])
-
-    def _vector(self, pixels: np.ndarray) -> np.ndarray:
+    def prepare(self, pixels: np.ndarray) -> np.ndarray:
+        """The whole banner, squeezed to a square: uint8 (64, 64, 3)."""
         seen = trimmed(pixels) if self.trim_borders else pixels
-        square = Image.fromarray(seen).resize((SIDE, SIDE), Image.Resampling.BOX)
-        planes = np.asarray(square.convert("YCbCr"), np.float64)
+        return np.asarray(Image.fromarray(seen).resize((SIDE, SIDE), Image.Resampling.BOX))
+
+    def encode(self, inputs: list[np.ndarray]) -> np.ndarray:
+        """Vectors of prepared banners; float32 (n, d), unit rows. A banner's vector does not depend on the others."""
+        return np.stack([self._vector(square) for square in inputs])
+
+    def _vector(self, square: np.ndarray) -> np.ndarray:
+        planes = np.asarray(Image.fromarray(square).convert("YCbCr"), np.float64)
         blocks = {
             "light": _light_layout(planes[:, :, 0]),
             "colour": _colour_layout(planes[:, :, 1:] - 128.0),
-            "histogram": _colour_histogram(np.asarray(square, np.float64)),
+            "histogram": _colour_histogram(square.astype(np.float64)),
             "edges": _edges(planes[:, :, 0]),
         }
         joined = np.concatenate([WEIGHTS[name] * block for name, block in blocks.items()])
         length = np.linalg.norm(joined)
         # A banner of one grey has nothing in any block but its histogram, whose length is never zero.
         return (joined / length).astype(np.float32)
-
-
-def trimmed(pixels: np.ndarray, tolerance: int = 8) -> np.ndarray:
-    """The image without uniform borders, those of letterboxed copies; an image of one colour stays whole.
-
-    Args:
-        pixels: uint8 (height, width, 3).
-        tolerance: difference to the corner's colour, of 255, up to which a pixel is border.
-    """
-    differs = (np.abs(pixels.astype(np.int16) - pixels[0, 0].astype(np.int16)) > tolerance).any(axis=2)
-    rows, columns = np.flatnonzero(differs.any(axis=1)), np.flatnonzero(differs.any(axis=0))
-    if not len(rows):
-        return pixels
-    return np.ascontiguousarray(pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
 
 
 def _unit(block: np.ndarray, floor: float = 1e-9) -> np.ndarray:

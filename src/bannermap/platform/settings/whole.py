@@ -5,20 +5,13 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-Cosine = Annotated[float, Field(ge=-1.0, le=1.0)]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[int, Field(ge=1)]
+from bannermap.platform.settings.common import Cosine, Positive, Section, Share
+from bannermap.platform.settings.images import DecodeSettings, EncoderSettings, FetchSettings
+
 LEAST_KEY_CHARACTERS = 32
 """Of the key of pseudonyms. Names of variables must be shorter, so that no key is ever taken for a name and then printed."""
-Seconds = Annotated[float, Field(gt=0.0)]
-
-
-class Section(BaseModel):
-    """A part of the configuration: frozen, and unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Paths(Section):
@@ -47,37 +40,6 @@ class RegistrySettings(Section):
     """When a day's banner log is believed."""
 
     min_share_of_previous_day: Share
-
-
-class FetchSettings(Section):
-    """Limits of one fetch."""
-
-    fetch_deadline_s: Seconds
-    connect_timeout_s: Seconds
-    max_bytes: Positive
-    threads_per_task: Annotated[int, Field(ge=1, le=256)]
-    attempts: Annotated[int, Field(ge=1, le=10)]
-    max_redirects: Annotated[int, Field(ge=0, le=20)]
-    schemes: tuple[Literal["file", "http", "https"], ...]
-    allow_private_addresses: bool
-    user_agent: str
-    retry_after_days: Annotated[int, Field(ge=0)]
-
-
-class DecodeSettings(Section):
-    """What may be decoded, checked before it is."""
-
-    formats: tuple[str, ...]
-    max_pixels: Positive
-    max_frames: Positive
-
-
-class EncoderSettings(Section):
-    """Which encoder makes vectors, and what it looks at."""
-
-    name: Literal["perceptual"]
-    trim_borders: bool
-    batch_images: Annotated[int, Field(ge=1, le=4096)]
 
 
 class ClusteringSettings(Section):

@@ -1,0 +1,1 @@
+"""Bytes to pictures, and pictures to what an encoder looks at."""

@@ -1,0 +1,1 @@
+"""Pictures to vectors: one module per encoder, one interface."""

@@ -1,0 +1,1 @@
+"""Addresses to bytes, or to a typed failure."""

@@ -1,0 +1,31 @@
+"""The configuration as frozen models: every key with its range. `conf/base.yaml` gives each key its value and reason."""
+
+from bannermap.platform.settings.images import DecodeSettings, EncoderLink, EncoderSettings, FetchSettings, RemoteSettings
+from bannermap.platform.settings.whole import (
+    LEAST_KEY_CHARACTERS,
+    ClusteringSettings,
+    FeatureSettings,
+    Paths,
+    RegistrySettings,
+    ReportSettings,
+    SampleSettings,
+    Settings,
+    SparkSettings,
+)
+
+__all__ = [
+    "LEAST_KEY_CHARACTERS",
+    "ClusteringSettings",
+    "DecodeSettings",
+    "EncoderLink",
+    "EncoderSettings",
+    "FeatureSettings",
+    "FetchSettings",
+    "Paths",
+    "RegistrySettings",
+    "RemoteSettings",
+    "ReportSettings",
+    "SampleSettings",
+    "Settings",
+    "SparkSettings",
+]
