@@ -33,7 +33,7 @@ def _shrunk(name: Path) -> Image.Image:
     return photo
 
 
-class Pairs(Dataset):  # type: ignore[type-arg]
+class Pairs(Dataset):
     """Batch n: uint8 (2, things, side, side, 3), two views of each thing; look-alikes follow each other.
 
     Args:
@@ -69,6 +69,6 @@ class Pairs(Dataset):  # type: ignore[type-arg]
                 yield makers[name]()
 
 
-def batches(pairs: Pairs, workers: int) -> DataLoader:  # type: ignore[type-arg]
+def batches(pairs: Pairs, workers: int) -> DataLoader:
     """The batches in order, drawn ahead by worker processes."""
     return DataLoader(pairs, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None)

@@ -103,7 +103,8 @@ def _step(network: PooledNetwork, batch: torch.Tensor, optimiser: torch.optim.Op
     kept = 1.0 if share >= 1.0 - recipe.full_share else recipe.kept_share
     with torch.autocast("cpu", torch.bfloat16):
         vectors = network(batch.flatten(0, 1), kept)
-    loss = info_nce(*vectors.float().chunk(2), recipe.temperature)
+    first, second = vectors.float().chunk(2)
+    loss = info_nce(first, second, recipe.temperature)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)

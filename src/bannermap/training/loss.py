@@ -7,7 +7,7 @@ from torch.nn.functional import cross_entropy
 
 
 def info_nce(first: torch.Tensor, second: torch.Tensor, temperature: float) -> torch.Tensor:
-    """How badly each vector finds its partner among all others (van den Oord et al. 2018; all 2 n - 1 others as in Chen et al. 2020).
+    """How badly each vector finds its partner among the 2 n - 1 others (van den Oord et al. 2018, symmetric as Chen et al. 2020).
 
     Args:
         first: float (n, d), unit rows.

@@ -24,8 +24,16 @@ def make_network(hidden_size: int, layers: int, heads: int, side_px: int, seed: 
         seed: of the weights.
     """
     torch.manual_seed(seed)
-    shape = {"hidden_size": hidden_size, "num_hidden_layers": layers, "num_attention_heads": heads}
-    network = Dinov2Model(Dinov2Config(**shape, image_size=side_px, patch_size=PATCH_PX, layerscale_value=1.0, use_mask_token=False))
+    config = Dinov2Config(
+        hidden_size=hidden_size,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        image_size=side_px,
+        patch_size=PATCH_PX,
+        layerscale_value=1.0,
+        use_mask_token=False,
+    )
+    network = Dinov2Model(config)
     with torch.no_grad():
         network.embeddings.position_embeddings[0, 1:] = sine_positions(side_px // PATCH_PX, hidden_size)
     return network
@@ -72,7 +80,7 @@ class PooledNetwork(torch.nn.Module):
             tokens = layer(tokens)
         tokens = self.network.layernorm(tokens).float()
         row = self.row_keeper.class_row
-        return pooled(tokens[:, 0], tokens[:, 1:], row[:, 1:], self.emphasis_strength)  # type: ignore[index, union-attr]
+        return pooled(tokens[:, 0], tokens[:, 1:], row[:, 1:], self.emphasis_strength)  # type: ignore[index]
 
 
 def _some(tokens: torch.Tensor, kept_share: float) -> torch.Tensor:

@@ -34,7 +34,7 @@ def photo_things(photos: Sequence[Image.Image], side_px: int, rng: np.random.Gen
     """Photos: half of them under what a camera may change, half under what an ad server does."""
     chosen = rng.choice(len(photos), FAMILY, replace=False)
     strength = PHOTOGRAPHED if rng.random() < 0.5 else RENDITION
-    return [functools.partial(_photo_view, photos[int(i)], strength, side_px) for i in chosen]
+    return [functools.partial(view, photos[int(i)], strength, side_px) for i in chosen]
 
 
 def photo_banner_family(photos: Sequence[Image.Image], side_px: int, rng: np.random.Generator) -> list[Thing]:
@@ -83,10 +83,6 @@ def _paste_photo(image: Image.Image, creative: Creative, photo: Image.Image, rng
     box = (int(left * width), int(top * height), int(right * width), int(bottom * height))
     size = (max(8, box[2] - box[0]), max(8, box[3] - box[1]))
     image.paste(cropped(photo, 0.7, rng).resize(size, Image.Resampling.BILINEAR), box[:2])
-
-
-def _photo_view(photo: Image.Image, strength, side_px: int, rng: np.random.Generator) -> np.ndarray:  # type: ignore[no-untyped-def]
-    return view(photo, strength, side_px, rng)
 
 
 def _package(seed: int, sort: int) -> Image.Image:

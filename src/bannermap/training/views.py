@@ -116,5 +116,7 @@ def stickered(image: Image.Image, rng: np.random.Generator) -> Image.Image:
         draw.ellipse(box, fill=ground)
     elif rng.random() < 0.7:
         draw.rectangle(box, fill=ground)
-    draw.text((x + box_w // 8, y + box_h // 4), f"{rng.integers(1, 99)}%", fill=ink, font=ImageFont.load_default(max(6, box_h // 2)))
+    draw.text(
+        (x + box_w // 8, y + box_h // 4), f"{rng.integers(1, 99)}%", fill=ink, font=ImageFont.load_default(max(6, box_h // 2))
+    )
     return image

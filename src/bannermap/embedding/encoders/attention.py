@@ -57,7 +57,7 @@ def keep_class_row(model: nn.Module) -> nn.Module:
     """
     AttentionInterface.register(NAME, attend)
     model.set_attn_implementation(NAME)  # type: ignore[operator]
-    last = model.encoder.layer[-1].attention  # type: ignore[union-attr, index]
+    last = model.encoder.layer[-1].attention
     inner = getattr(last, "attention", last)  # transformers 4 wraps it once more
     inner.keeps_class_row = True
     return inner  # type: ignore[return-value]

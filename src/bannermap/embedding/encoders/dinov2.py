@@ -33,7 +33,7 @@ MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of the colour channels of natural photos (ImageNet), where the checkpoint does not say otherwise."""
 DEFAULT_MODE: ResizeMode = "resize"
 USUAL_RESOLUTION_PX = 224
-"""Checkpoints of DINOv2 name the 518 pixels of their last training phase; 224 is what most of it ran on, and a fifth of the work."""
+"""Checkpoints of DINOv2 name the 518 pixels of their last training phase; most of it ran on 224, which is a fifth of the work."""
 
 
 @dataclass(frozen=True)
@@ -125,13 +125,15 @@ class _Model:
         import transformers
 
         from bannermap.embedding.encoders.attention import keep_class_row
-        from bannermap.embedding.encoders.devices import TokenBatches
+        from bannermap.embedding.encoders.devices import TokenBatches, limit_threads
 
+        limit_threads()
         config: Any = load_config(encoder.folder)
+        network: Any
         network, missing = load_model(getattr(transformers, CLASSES[config.model_type]), encoder.folder)
         refuse_missing(encoder.folder, (name for name in missing if "mask_token" not in name))
         dtype = torch.bfloat16 if encoder.precision == "bf16" else torch.float32
-        self.network = network.to(encoder.device, dtype)
+        self.network = network.to(device=encoder.device, dtype=dtype)
         self.row_keeper = keep_class_row(self.network)
         self.skipped = 1 + getattr(config, "num_register_tokens", 0)
         self.encoder = encoder
@@ -144,8 +146,11 @@ class _Model:
 
     def vectors(self, inputs: list[np.ndarray]) -> np.ndarray:
         """float32 (n, 4 d), unit rows, in the order of the inputs."""
+        return self.batches.forward(inputs, self._tokens_of, self._forward)
+
+    def _tokens_of(self, shape: tuple[int, ...]) -> int:
         patch = self.encoder.patch_px
-        return self.batches.run(inputs, lambda image: (image.shape[0] // patch) * (image.shape[1] // patch) + self.skipped, self._forward)
+        return (shape[0] // patch) * (shape[1] // patch) + self.skipped
 
     def _forward(self, images: np.ndarray) -> np.ndarray:
         """One batch of pictures of one shape, uint8 (n, height, width, 3)."""

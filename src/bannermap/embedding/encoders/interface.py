@@ -47,6 +47,10 @@ def encode_pictures(encoder: Encoder, pictures: Sequence[np.ndarray]) -> np.ndar
 @functools.cache
 def make_encoder(settings: EncoderSettings) -> Encoder:
     """The configured encoder; one per process and settings, since a model is loaded once per worker."""
+    if settings.name == "dinov2":
+        from bannermap.embedding.encoders.dinov2 import make_dinov2
+
+        return make_dinov2(settings, "cpu")
     from bannermap.embedding.encoders.perceptual import PerceptualEncoder
 
     return PerceptualEncoder(settings.trim_borders)
