@@ -25,6 +25,7 @@ from bannermap.platform.settings import Settings
 from bannermap.sample.agreement import agreement
 
 BASE = Path(__file__).parents[2] / "conf/base.yaml"
+PRINTED = ("recall_at_1", "map", "f1", "stranger_mean", "stranger_p99", "pass_0.75")
 THRESHOLDS = (0.75, 0.80, 0.85, 0.90, 0.95)
 
 
@@ -76,7 +77,7 @@ def retrieval(cosines: np.ndarray, same: np.ndarray, queries: np.ndarray) -> dic
 
 def encoders(settings: Settings, weights: list[str], everything: bool) -> Iterator[tuple[str, Encoder]]:
     """The encoders to compare: name and encoder."""
-    base = settings.encoder
+    base = settings.encoder.model_copy(update={"precision": "fp32"})
     yield "colour histogram", ColourHistogram()
     yield "perceptual", make_encoder(base.model_copy(update={"name": "perceptual"}))
     for folder in weights or [None]:

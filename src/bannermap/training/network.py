@@ -80,7 +80,7 @@ class PooledNetwork(torch.nn.Module):
             tokens = layer(tokens)
         tokens = self.network.layernorm(tokens).float()
         row = self.row_keeper.class_row
-        return pooled(tokens[:, 0], tokens[:, 1:], row[:, 1:], self.emphasis_strength)  # type: ignore[index]
+        return pooled(tokens[:, 0], tokens[:, 1:], row[:, 1:], self.emphasis_strength)
 
 
 def _some(tokens: torch.Tensor, kept_share: float) -> torch.Tensor:

@@ -167,4 +167,4 @@ class _Model:
         """Tokens after the last norm, float32 (n, tokens, d), and the class token's attention, float32 (n, tokens)."""
         pixels = ((images.float() - self.mean) / self.spread).permute(0, 3, 1, 2)
         output = self.network(pixel_values=pixels.to(self.network.dtype))
-        return output.last_hidden_state.float(), self.row_keeper.class_row  # type: ignore[return-value]
+        return output.last_hidden_state.float(), self.row_keeper.class_row
