@@ -19,7 +19,15 @@ FETCH_FAILURES = (
     "empty",
     "fetch_error",
 )
-DECODE_FAILURES = ("not_an_image", "unsupported_format", "truncated", "too_many_pixels", "too_many_frames", "decode_error")
+DECODE_FAILURES = (
+    "not_an_image",
+    "unsupported_format",
+    "truncated",
+    "too_many_pixels",
+    "too_many_frames",
+    "decode_timeout",
+    "decode_error",
+)
 STATUSES = (OK, *FETCH_FAILURES, *DECODE_FAILURES)
 
 
