@@ -8,7 +8,7 @@ import torch
 import transformers
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from bannermap.embedding.encoders.dinov2 import Dinov2Encoder, make_dinov2
+from bannermap.embedding.encoders.dinov2 import Dinov2Encoder
 from bannermap.embedding.encoders.interface import encode_pictures
 from bannermap.embedding.encoders.pooling import emphasis_weights, pooled
 from bannermap.platform.errors import ConfigError
@@ -35,7 +35,7 @@ def checkpoint(request, tmp_path_factory):
 def encoder(checkpoint, base_settings):
     def make(**changes) -> Dinov2Encoder:
         given = {"name": "dinov2", "weights": str(checkpoint), "resolution_px": 56, "precision": "fp32", "trim_borders": False}
-        return make_dinov2(base_settings.encoder.model_copy(update=given | changes), "cpu")
+        return Dinov2Encoder(base_settings.encoder.model_copy(update=given | changes))
 
     return make
 

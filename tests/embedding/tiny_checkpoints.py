@@ -32,9 +32,9 @@ def _model(kind: str) -> tf.PreTrainedModel:
 
 
 def _efficientnet() -> tf.EfficientNetConfig:
-    one = {"kernel_sizes": [3], "in_channels": [8], "out_channels": [8], "strides": [1], "expand_ratios": [1]}
+    one = {"kernel_sizes": [3], "in_channels": [32], "out_channels": [16], "strides": [1], "expand_ratios": [1]}
     return tf.EfficientNetConfig(
-        image_size=32, num_block_repeats=[1], depthwise_padding=[], hidden_dim=32, width_coefficient=1.0, **one
+        image_size=32, num_block_repeats=[1], depthwise_padding=[], hidden_dim=128, width_coefficient=0.1, **one
     )
 
 

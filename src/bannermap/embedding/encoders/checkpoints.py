@@ -93,21 +93,26 @@ def load_config(folder: Path) -> PretrainedConfig:
         ) from None
 
 
-def load_model(model_class: Any, folder: Path) -> tuple[PreTrainedModel, frozenset[str]]:
+def load_model(model_class: Any, folder: Path, config: PretrainedConfig | None = None) -> tuple[PreTrainedModel, frozenset[str]]:
     """The model in fp32 on the CPU, ready for inference, and the names of weights that the checkpoint lacks.
 
     Args:
         model_class: of transformers, with ``from_pretrained``.
         folder: see `checkpoint_folder`.
+        config: in place of the checkpoint's.
 
     Raises:
         ConfigError: the weights can't be read, or don't fit the model class.
     """
     import torch
+    from transformers.utils import logging
 
+    logging.set_verbosity_error()  # what it would tell of, weights that are absent or not needed, is judged here
+    logging.disable_progress_bar()
     try:
         model, info = model_class.from_pretrained(
             folder,
+            config=config,
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=False,
