@@ -1,21 +1,56 @@
-"""Inside a task: a batch of addresses to rows. Bytes come in, one vector goes out, pixels never leave the worker."""
+"""Inside a task: addresses to rows. Bytes come in, one vector goes out, pixels never leave the worker.
+
+Fetching, decoding and encoding run at the same time: an event loop fetches ahead, threads decode what has come, and the task's own
+thread runs the model on whole batches. Each hand-over is bounded in pieces and in bytes, so a slow step stops those before it.
+"""
 
 from __future__ import annotations
 
+import functools
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from bannermap.embedding.decoding.decode import Picture, decode
-from bannermap.embedding.encoders.interface import encode_pictures, make_encoder
+from bannermap.embedding.encoders.chain import Chain, Outcome, make_chain
+from bannermap.embedding.encoders.interface import EncoderUnavailable
 from bannermap.embedding.fetching.fetch import Fetched
-from bannermap.embedding.fetching.stream import fetch_all
+from bannermap.embedding.fetching.stream import stream_fetched
 from bannermap.embedding.frames import IMAGES
+from bannermap.embedding.pipeline import Room, SideBySide
 from bannermap.embedding.statuses import OK, Failure
 from bannermap.platform.settings import DecodeSettings, EncoderSettings, FetchSettings
+
+BATCHES_AHEAD = 2
+"""Of decoded pictures beside the one that is encoded: one to hand over, one in the making."""
+BATCH_BYTES = 32 * 1024 * 1024
+"""Of files in one batch; larger ones make smaller batches."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """One address on its way to the encoder.
+
+    Attributes:
+        address: what was asked; null for stored bytes.
+        fetched: what came.
+        failure: why there is no picture.
+        facts: of the picture: pixel_hash, format, width, height, frames.
+        inputs: what each encoder of the chain looks at; null where there is no picture.
+        seconds: processor time of decoding and preparing.
+    """
+
+    address: str | None
+    fetched: Fetched
+    failure: Failure | None
+    facts: dict[str, Any]
+    inputs: tuple[np.ndarray, ...] | None
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -26,7 +61,7 @@ class ImageKernel:
         root: folder of local images.
         fetch: limits.
         decode: limits.
-        encoder: which encoder.
+        encoder: which encoders.
     """
 
     root: str
@@ -35,65 +70,97 @@ class ImageKernel:
     encoder: EncoderSettings
 
     def from_addresses(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """`ADDRESSES` to `IMAGES`, for mapInArrow."""
-        for addresses in self._chunks(batches):
-            names = addresses.column(0).to_pylist()
-            yield self._rows(names, fetch_all(names, Path(self.root), self.fetch))
+        """`ADDRESSES` to `IMAGES`, for mapInArrow; one batch of rows for each batch of the encoder."""
+        addresses = [address for batch in batches for address in batch.column(0).to_pylist()]
+        fetched = stream_fetched(addresses, Path(self.root), self.fetch)
+        return self._rows((addresses[position], result) for position, result in fetched)
 
     def from_bytes(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """`STORED_IMAGES` to `IMAGES`, for mapInArrow; the address stays empty."""
-        for images in self._chunks(batches):
-            data = images.column(1).to_pylist()
-            yield self._rows([None] * len(data), [Fetched(OK, data=d) for d in data])
+        stored = (scalar.as_py() for batch in batches for scalar in batch.column(1))
+        return self._rows((None, Fetched(OK, data=data)) for data in stored)
 
-    def _chunks(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            for start in range(0, batch.num_rows, self.encoder.batch_images):
-                yield batch.slice(start, self.encoder.batch_images)
+    def _rows(self, fetched: Iterator[tuple[str | None, Fetched]]) -> Iterator[pa.RecordBatch]:
+        chain, images = make_chain(self.encoder), self.encoder.batch_images
+        room = Room((1 + BATCHES_AHEAD) * images, (1 + BATCHES_AHEAD) * BATCH_BYTES)
+        work = functools.partial(_decoded, chain, self.decode)
+        decoding = SideBySide(fetched, work, self.decode.threads_per_task, room, _weight)
+        waited_s = 0.0
+        for batch in decoding.batches(images, BATCH_BYTES):
+            began = time.perf_counter()
+            outcomes = _encoded(chain, batch)
+            encode_s = time.perf_counter() - began
+            yield _record_batch(batch, outcomes, (decoding.waited_s - waited_s) / len(batch), encode_s / len(batch))
+            waited_s = decoding.waited_s
 
-    def _rows(self, addresses: Sequence[str | None], fetched: Sequence[Fetched]) -> pa.RecordBatch:
-        pictures = [self._picture(f) for f in fetched]
-        vectors = self._vectors(pictures)
-        rows = [_row(*one) for one in zip(addresses, fetched, pictures, strict=True)]
-        names = [c for c in IMAGES.columns if c != "vector"]
-        columns = [pa.array([row[c] for row in rows], _arrow_type(c)) for c in names]
-        return pa.RecordBatch.from_arrays([*columns, vectors], [*names, "vector"])
 
-    def _picture(self, fetched: Fetched) -> Picture | Failure:
+def _weight(piece: tuple[str | None, Fetched]) -> int:
+    return len(piece[1].data or b"")
+
+
+def _decoded(chain: Chain, settings: DecodeSettings, piece: tuple[str | None, Fetched]) -> Decoded:
+    """In a thread: pixels exist only here, and what leaves is small whatever they were."""
+    (address, fetched), began = piece, time.thread_time()
+    try:
         if fetched.data is None:
-            return Failure(fetched.status, fetched.error or "")
-        try:
-            return decode(fetched.data, self.decode)
-        except Failure as failure:
-            return failure
-
-    def _vectors(self, pictures: Sequence[Picture | Failure]) -> pa.Array:
-        """A list column from flat values: a Python list per vector would cost more than the encoder."""
-        shown = [p.pixels for p in pictures if isinstance(p, Picture)]
-        values = encode_pictures(make_encoder(self.encoder), shown) if shown else np.empty((0, 0), np.float32)
-        present = np.array([isinstance(p, Picture) for p in pictures])
-        ends = np.concatenate([[0], np.cumsum(present)]).astype(np.int32) * values.shape[1]
-        return pa.ListArray.from_arrays(pa.array(ends), pa.array(values.ravel()), mask=pa.array(~present))
+            raise Failure(fetched.status, fetched.error or "")
+        picture = decode(fetched.data, settings)
+        inputs = chain.prepare(picture.pixels)
+    except Failure as failure:
+        return Decoded(address, fetched, failure, {}, None, time.thread_time() - began)
+    return Decoded(address, fetched, None, _facts(picture), inputs, time.thread_time() - began)
 
 
-def _row(address: str | None, fetched: Fetched, picture: Picture | Failure) -> dict[str, object]:
-    shown = picture if isinstance(picture, Picture) else None
-    failed = picture if isinstance(picture, Failure) else None
+def _facts(picture: Picture) -> dict[str, Any]:
+    height, width, _ = picture.pixels.shape
     return {
-        "image_url": address,
-        "status": failed.status if failed else OK,
-        "error": failed.message if failed else None,
-        "content_hash": fetched.content_hash,
-        "pixel_hash": shown.pixel_hash if shown else None,
-        "bytes": len(fetched.data) if fetched.data is not None else None,
-        "format": shown.format if shown else None,
-        "width": shown.pixels.shape[1] if shown else None,
-        "height": shown.pixels.shape[0] if shown else None,
-        "frames": shown.frames if shown else None,
-        "data": fetched.data if shown else None,
+        "pixel_hash": picture.pixel_hash,
+        "format": picture.format,
+        "width": width,
+        "height": height,
+        "frames": picture.frames,
     }
 
 
+def _encoded(chain: Chain, batch: Sequence[Decoded]) -> list[Outcome | None]:
+    shown = [one.inputs for one in batch if one.inputs is not None]
+    made = iter(chain.encode(shown) if shown else [])
+    return [None if one.inputs is None else next(made) for one in batch]
+
+
+def _record_batch(batch: Sequence[Decoded], outcomes: Sequence[Outcome | None], wait_s: float, encode_s: float) -> pa.RecordBatch:
+    rows = [_row(one, outcome) | {"wait_s": wait_s, "encode_s": encode_s} for one, outcome in zip(batch, outcomes, strict=True)]
+    names = [c for c in IMAGES.columns if c != "vector"]
+    columns = [pa.array([row.get(c) for row in rows], _arrow_type(c)) for c in names]
+    return pa.RecordBatch.from_arrays([*columns, _vectors(outcomes)], [*names, "vector"])
+
+
+def _row(one: Decoded, outcome: Outcome | None) -> dict[str, Any]:
+    fetched, data = one.fetched, one.fetched.data
+    return {
+        "image_url": one.address,
+        "status": one.failure.status if one.failure else OK,
+        "error": one.failure.message if one.failure else None,
+        "content_hash": fetched.content_hash,
+        "bytes": len(data) if data is not None else None,
+        "attempts": fetched.attempts,
+        "data": None if one.failure else data,
+        "encoder_id": outcome[0] if isinstance(outcome, tuple) else None,
+        "not_encoded": str(outcome)[:500] if isinstance(outcome, EncoderUnavailable) else None,
+        "fetch_s": fetched.seconds,
+        "decode_s": one.seconds,
+        **one.facts,
+    }
+
+
+def _vectors(outcomes: Sequence[Outcome | None]) -> pa.Array:
+    """A list column from flat values: a Python list per vector would cost more than the encoder."""
+    vectors = [outcome[1] if isinstance(outcome, tuple) else None for outcome in outcomes]
+    ends = np.cumsum([0, *(0 if v is None else len(v) for v in vectors)]).astype(np.int32)
+    values = np.concatenate([np.empty(0, np.float32), *(v for v in vectors if v is not None)])
+    return pa.ListArray.from_arrays(pa.array(ends), pa.array(values), mask=pa.array([v is None for v in vectors]))
+
+
 def _arrow_type(column: str) -> pa.DataType:
-    types = {"string": pa.string(), "bigint": pa.int64(), "int": pa.int32(), "binary": pa.binary()}
+    types = {"string": pa.string(), "bigint": pa.int64(), "int": pa.int32(), "binary": pa.binary(), "double": pa.float64()}
     return types[IMAGES.type_of(column)]
