@@ -57,9 +57,9 @@ def _cut(pixels: np.ndarray) -> list[int]:
     """Lines to cut at the top, bottom, left and right: bars, else a frame."""
     turned = pixels.transpose(1, 0, 2)
     sides = (pixels, pixels[::-1], turned, turned[::-1])
-    bars = [_bar(lines) or 0 for lines in sides]
-    if any(bars):
-        return bars
+    bars = [_bar(lines) for lines in sides]
+    if any(bars) or None not in bars:
+        return [lines or 0 for lines in bars]
     frame = [_bar(lines, framed=True) for lines in sides]
     top, bottom, left, right = (lines or 0 for lines in frame)
     height, width, _ = pixels.shape
