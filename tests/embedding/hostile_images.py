@@ -156,10 +156,10 @@ def _png_bombs() -> Iterator[tuple[str, bytes]]:
     pixels = chunk(b"IDAT", _rows(8, 8))
     yield "30,000 x 30,000", png(30000, 30000, chunk(b"IDAT", _rows(30000, 30000, 1 / 8)), depth=1, colours=0)
     yield "strip of 50,000,000", png(1, 50_000_000, chunk(b"IDAT", bytes(50)), colours=0)
-    yield "4096 x 4096", png(4096, 4096, chunk(b"IDAT", _rows(4096, 4096)))
-    yield "4096 x 4096, 16 bits with alpha", png(4096, 4096, chunk(b"IDAT", _rows(4096, 4096, 8)), depth=16, colours=6)
-    yield "4096 x 4096, 16 bits of grey", png(4096, 4096, chunk(b"IDAT", _rows(4096, 4096, 2)), depth=16, colours=0)
-    yield "interlaced", png(4096, 4096, chunk(b"IDAT", _rows(5500, 4096)), interlaced=1)
+    yield "4000 x 3000", png(4000, 3000, chunk(b"IDAT", _rows(4000, 3000)))
+    yield "4000 x 3000, 16 bits with alpha", png(4000, 3000, chunk(b"IDAT", _rows(4000, 3000, 8)), depth=16, colours=6)
+    yield "4000 x 3000, 16 bits of grey", png(4000, 3000, chunk(b"IDAT", _rows(4000, 3000, 2)), depth=16, colours=0)
+    yield "interlaced", png(4000, 3000, chunk(b"IDAT", _rows(5500, 3000)), interlaced=1)
     yield "far more data than rows", png(8, 8, chunk(b"IDAT", _rows(8000, 4000)))
     megabytes = zlib.compress(bytes(1_000_000), 9)
     yield "texts of 300 MB", png(8, 8, *[chunk(b"zTXt", b"a\0\0" + megabytes)] * 300, pixels)
@@ -200,14 +200,14 @@ def _jpeg_lies() -> Iterator[tuple[str, bytes]]:
     yield "no tables", b"\xff\xd8" + plain[size_at - 5 : size_at + 12] + plain[plain.index(b"\xff\xda") :]
     yield "segment of length 0", plain[:2] + b"\xff\xe5\0\0" + plain[2:]
     yield "progressive bomb of scans", progressive_bomb(100_000)
-    yield "86 scans of 4096 x 4096", progressive_bomb(80)
+    yield "86 scans of 4000 x 3000", progressive_bomb(80)
     yield "12 bits", plain[: size_at - 1] + b"\x0c" + plain[size_at:]
     yield "five colours", plain[: size_at + 4] + b"\5" + plain[size_at + 5 :]
 
 
 def progressive_bomb(scans: int) -> bytes:
-    """Each scan costs a few bytes and one pass over 4096 x 4096 pixels of coefficients."""
-    data = _encoded(Image.new("L", (4096, 4096), 90), "JPEG", progressive=True)
+    """Each scan costs a few bytes and one pass over 4000 x 3000 pixels of coefficients."""
+    data = _encoded(Image.new("L", (4000, 3000), 90), "JPEG", progressive=True)
     last = data.rindex(b"\xff\xda")
     return data[:last] + data[last:-2] * scans + b"\xff\xd9"
 
@@ -225,7 +225,7 @@ def gif(width: int, height: int, *blocks: bytes) -> bytes:
 def _gif_lies() -> Iterator[tuple[str, bytes]]:
     small = gif_frame(0, 0, 1, 1)
     yield "100,000 frames without delay", gif(1, 1, small * 100_000)
-    yield "199 frames of 4096 x 4096", gif(4096, 4096, small * 199)
+    yield "199 frames of 4000 x 3000", gif(4000, 3000, small * 199)
     yield "canvas without pixels", gif(0, 0, gif_frame(0, 0, 0, 0))
     yield "frame without pixels", gif(4, 4, gif_frame(0, 0, 0, 0), small)
     yield "frame without pixels later", gif(4, 4, small, gif_frame(1, 1, 0, 2), small)
@@ -258,9 +258,9 @@ def _bmp_lies() -> Iterator[tuple[str, bytes]]:
     yield "palette of four thousand million", _bmp(4, 4, 8, colours=2**32 - 1, body=bytes(48))
     yield "palette index outside", _bmp(4, 4, 8, colours=2, body=b"\xff" * 16)
     yield "run lengths beyond the row", _bmp(4, 4, 8, 1, 256, b"\xff\1" * 500)
-    yield "run lengths that jump", _bmp(4096, 4096, 8, 1, 256, b"\0\2\xff\xff" * 500 + b"\0\1")
-    yield "run lengths of one pixel rows", _bmp(4096, 4096, 8, 1, 256, b"\1\1\0\0" * 4096 + b"\0\1")
-    yield "run lengths of nothing", _bmp(4096, 4096, 8, 1, 256, b"\0\0" * 200_000)
+    yield "run lengths that jump", _bmp(4000, 3000, 8, 1, 256, b"\0\2\xff\xff" * 500 + b"\0\1")
+    yield "run lengths of one pixel rows", _bmp(4000, 3000, 8, 1, 256, b"\1\1\0\0" * 3000 + b"\0\1")
+    yield "run lengths of nothing", _bmp(4000, 3000, 8, 1, 256, b"\0\0" * 200_000)
     yield "JPEG inside", _bmp(4, 4, 0, 4, body=_encoded(_picture(), "JPEG"))
     yield "unknown header", b"BM" + struct.pack("<IHHI", 0, 0, 0, 54) + struct.pack("<I", 2**31) + bytes(100)
     yield "masks that overlap", _bmp(4, 4, 32, 3, body=b"\xff" * 100)
@@ -276,7 +276,7 @@ def _riff_lies() -> Iterator[tuple[str, bytes]]:
     yield "length of four thousand million", still[:4] + b"\xff\xff\xff\xff" + still[8:]
     yield "length 0", still[:4] + bytes(4) + still[8:]
     yield "another RIFF", b"RIFF" + struct.pack("<I", 36) + b"WAVEfmt " + bytes(28)
-    yield "4096 x 4096", _encoded(Image.new("RGB", (4096, 4096), "red"), "WEBP", lossless=True, quality=0, method=0)
+    yield "4000 x 3000", _encoded(Image.new("RGB", (4000, 3000), "red"), "WEBP", lossless=True, quality=0, method=0)
     frame = bytes(moving[moving.index(b"ANMF") :])
     frame = frame[: 8 + int.from_bytes(frame[4:8], "little")]
     crowd = bytes(moving[8:]) + frame * 5000
@@ -299,4 +299,4 @@ def _avif_lies() -> Iterator[tuple[str, bytes]]:
     yield "no picture", whole[: whole.index(b"mdat") - 4] + b"\0\0\0\x08mdat"
     yield "hundred thousand empty boxes", whole + b"\0\0\0\x08free" * 100_000
     yield "another brand", whole.replace(b"avif", b"heic")
-    yield "4096 x 4096", _encoded(Image.new("RGB", (4096, 4096), "red"), "AVIF", speed=10)
+    yield "4000 x 3000", _encoded(Image.new("RGB", (4000, 3000), "red"), "AVIF", speed=10)

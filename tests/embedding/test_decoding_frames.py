@@ -174,7 +174,7 @@ def jpeg(pixels: np.ndarray, **options) -> bytes:
 
 @pytest.mark.parametrize(
     ("size", "scale"),
-    [((2000, 1500), 2), ((896, 3000), 2), ((895, 3000), 1), ((728, 90), 1), ((1800, 2000), 4), ((4000, 3600), 8)],
+    [((2000, 1500), 2), ((896, 3000), 2), ((895, 3000), 1), ((728, 90), 1), ((1800, 2000), 4), ((3585, 3300), 4)],
 )
 def test_a_large_jpeg_is_read_at_the_smallest_scale_that_suffices(size, scale, settings):
     rng = np.random.default_rng(6)

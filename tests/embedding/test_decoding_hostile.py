@@ -13,10 +13,11 @@ from bannermap.embedding.decoding.decode import decode
 from bannermap.embedding.statuses import DECODE_FAILURES, OK, Failure
 
 WORKER_MB = 512
-"""Peak resident memory of a worker, interpreter and libraries included."""
+"""Peak resident memory of a worker, interpreter and libraries included. Read from /proc: what getrusage says survives an exec,
+and so would be that of the test process."""
 
 WORKER = """
-import json, resource, sys, time
+import json, re, sys, time
 from pathlib import Path
 from bannermap.embedding.decoding.decode import decode, decode_pixels
 from bannermap.embedding.decoding.resizing import fitted
@@ -33,7 +34,7 @@ for path in sorted(Path(sys.argv[2]).iterdir()):
         status = "ok"
     except Failure as failure:
         status = failure.status
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak_mb = int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
     print(json.dumps([path.name, status, time.thread_time() - started_s, peak_mb]), flush=True)
 """
 
@@ -96,7 +97,7 @@ def test_files_of_a_kind_end_as_they_should(group, allowed, outcomes):
     [
         ("png_bombs/30,000 x 30,000", "too_many_pixels"),
         ("png_bombs/strip of 50,000,000", "too_many_pixels"),
-        ("png_bombs/4096 x 4096", OK),
+        ("png_bombs/4000 x 3000", OK),
         ("png_bombs/texts of 300 MB", OK),
         ("png_bombs/profiles of 300 MB", OK),
         ("png_bombs/EXIF that refers to itself", OK),
@@ -106,7 +107,7 @@ def test_files_of_a_kind_end_as_they_should(group, allowed, outcomes):
         ("jpeg_lies/EXIF that refers to itself", OK),
         ("jpeg_lies/progressive bomb of scans", "decode_error"),
         ("gif_lies/100,000 frames without delay", "too_many_frames"),
-        ("gif_lies/199 frames of 4096 x 4096", "too_many_pixels"),
+        ("gif_lies/199 frames of 4000 x 3000", "too_many_pixels"),
         ("gif_lies/frame outside the canvas", "too_many_pixels"),
         ("riff_lies/canvas of 16,777,216 x 16,777,216", "too_many_pixels"),
         ("riff_lies/5,000 frames", "too_many_frames"),
@@ -121,7 +122,7 @@ def test_what_is_known_of_a_file_is_said(name, status, outcomes):
 
 def test_an_image_that_takes_too_long_is_a_timeout(corpus, base_settings):
     hurried = base_settings.decode.model_copy(update={"max_decode_s": 1e-6})
-    for name in ("jpeg_lies/86 scans of 4096 x 4096", "bmp_lies/run lengths of one pixel rows", "png_bombs/4096 x 4096"):
+    for name in ("jpeg_lies/86 scans of 4000 x 3000", "bmp_lies/run lengths of one pixel rows", "png_bombs/4000 x 3000"):
         with pytest.raises(Failure) as caught:
             decode(corpus[name], hurried)
         assert caught.value.status == "decode_timeout"
