@@ -5,14 +5,18 @@ from __future__ import annotations
 import hashlib
 import io
 import struct
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from PIL import Image
+from repository import ROOT
 
 from bannermap.embedding.decoding.decode import decode
 from bannermap.embedding.decoding.frames import information
 from bannermap.embedding.statuses import STATUSES, Failure
+from bannermap.platform.config import load_settings
+from bannermap.platform.errors import ConfigError
 
 
 def picture(seed=0, size=(64, 40)) -> Image.Image:
@@ -106,10 +110,13 @@ def test_cmyk_and_palette_look_like_the_original(settings):
         assert np.abs(decode(data, settings).pixels.astype(int) - original).mean() < 6
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP", "BMP", "ANIMATION"])
-def test_a_file_cut_anywhere_is_a_typed_failure(kind, settings):
-    frames = [picture(n, (120, 90)).quantize(64) for n in range(3)]
-    data = animation(frames) if kind == "ANIMATION" else encoded(picture(1, (120, 90)), kind)
+@pytest.mark.parametrize("animated", [False, True])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP", "BMP", "AVIF"])
+def test_a_file_cut_anywhere_is_a_typed_failure(kind, animated, settings):
+    if animated and kind in ("JPEG", "BMP"):
+        pytest.skip("the format has no animations")
+    frames = [picture(n, (120, 90)) for n in range(3)]
+    data = encoded(frames[0], kind, **({"save_all": True, "append_images": frames[1:], "duration": 50} if animated else {}))
     assert decode(data, settings).pixels.shape == (90, 120, 3)
     cuts = sorted({*np.linspace(0, len(data) - 2, 40).astype(int).tolist(), len(data) - 2})
     outcomes = {failure(data[:cut], settings) for cut in cuts}
@@ -141,9 +148,39 @@ def test_what_is_no_allowed_image_is_named(data, status, settings):
     assert failure(data, settings) == status or status is None
 
 
+def test_a_side_and_a_frame_have_limits_of_their_own(settings):
+    data = encoded(picture(), "PNG")
+    for limit, least in (("max_side_px", 64), ("max_frame_pixels", 64 * 40)):
+        assert decode(data, settings.model_copy(update={limit: least})).frames == 1
+        assert failure(data, settings.model_copy(update={limit: least - 1})) == "too_many_pixels"
+
+
+def test_a_format_that_is_not_allowed_or_cannot_be_read_here_is_named(settings, monkeypatch):
+    data = encoded(picture(), "AVIF")
+    assert decode(data, settings).format == "avif"
+    assert failure(data, settings.model_copy(update={"formats": ("jpeg", "png")})) == "unsupported_format"
+    monkeypatch.setattr("PIL.features.check", lambda feature: False)
+    with pytest.raises(Failure, match="Pillow"):
+        decode(data, settings)
+
+
+def test_formats_are_checked_before_anything_starts():
+    with pytest.raises(ConfigError, match=r"decode\.formats"):
+        load_settings(ROOT / "conf/base.yaml", [], ["decode.formats=[jpeg, tiff]"])
+
+
+def test_a_picture_is_the_same_from_many_threads(settings):
+    """Large ones take turns, small ones run side by side."""
+    files = [encoded(picture(n, (2100, 2000) if n % 3 == 0 else (300, 200)), "PNG", compress_level=1) for n in range(12)]
+    alone = [decode(data, settings).pixel_hash for data in files]
+    with ThreadPoolExecutor(6) as threads:
+        together = list(threads.map(lambda data: decode(data, settings).pixel_hash, files))
+    assert together == alone
+
+
 def test_random_damage_never_raises_anything_untyped(settings):
     rng = np.random.default_rng(5)
-    for kind in ("PNG", "JPEG", "GIF", "WEBP", "BMP"):
+    for kind in ("PNG", "JPEG", "GIF", "WEBP", "BMP", "AVIF"):
         data = encoded(picture(2, (90, 70)), kind)
         for _ in range(60):
             damaged = bytearray(data)

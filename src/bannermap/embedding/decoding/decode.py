@@ -32,6 +32,9 @@ LARGE_PX = 4_000_000
 """Pixels of a frame from which pictures are decoded one at a time in a process, whatever the number of threads: a decoder needs
 up to 19 bytes per pixel."""
 _LARGE = threading.Lock()
+REDUCED_OVER = 4
+"""Times as many pixels along both axes as the encoder's side that a picture read at a reduced scale still has: vectors of stored
+and of fetched bytes have to agree."""
 
 warnings.filterwarnings(
     "ignore", module="PIL"
@@ -84,8 +87,8 @@ def decode_pixels(data: bytes, settings: DecodeSettings, at_least_px: int) -> np
     Args:
         data: the file.
         settings: formats and limits.
-        at_least_px: side to which the picture will be squeezed. A reduced picture has at least twice as many pixels along both
-            axes, after borders were trimmed; where no scale has, it is decoded whole.
+        at_least_px: side to which the picture will be squeezed. A reduced picture has at least `REDUCED_OVER` times as many
+            pixels along both axes, after borders were trimmed; where no scale has, it is decoded whole.
 
     Returns:
         uint8 (height, width, 3): `Picture.pixels`, or that at 1/2, 1/4 or 1/8.
@@ -95,11 +98,11 @@ def decode_pixels(data: bytes, settings: DecodeSettings, at_least_px: int) -> np
     """
     with _typed_failures():
         with _opened(data, settings) as source:
-            size = source.image.size
-            source.image.draft(None, (2 * at_least_px, 2 * at_least_px))  # does nothing but to a JPEG that is large enough
+            size, least_px = source.image.size, REDUCED_OVER * at_least_px
+            source.image.draft(None, (least_px, least_px))  # does nothing but to a JPEG that is large enough
             reduced = source.image.size != size
             pixels = _best(source)
-        if reduced and min(trimmed(pixels).shape[:2]) < 2 * at_least_px:
+        if reduced and min(trimmed(pixels).shape[:2]) < least_px:
             with _opened(data, settings) as source:
                 pixels = _best(source)
         return pixels

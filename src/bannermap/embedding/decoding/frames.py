@@ -8,7 +8,7 @@ from PIL import Image
 FRAMES_LOOKED_AT = 32
 """Frames that may become the picture, spread evenly over the animation, the first and the last among them."""
 CELLS = 128
-"""Cells along the longer side of a frame, in which it is looked at: dither and noise average out, letters do not."""
+"""Cells along the longer side of a frame, in which it is looked at: letters are seen, dither counts for less."""
 
 
 def looked_at(count: int) -> set[int]:
