@@ -40,7 +40,9 @@ ANSWERS = {
     **dict.fromkeys(("loop", "steps"), "too_many_redirects"),
     **dict.fromkeys(("to-file", "to-data", "to-ftp", "to-script"), "unsupported_scheme"),
     **dict.fromkeys(("to-metadata", "to-forbidden", "to-forbidden-relative"), "forbidden_address"),
-    **dict.fromkeys(("to-forbidden/localhost", "to-forbidden/[::ffff:127.0.0.1]", "to-forbidden/2130706433"), "forbidden_address"),
+    **dict.fromkeys(
+        ("to-forbidden/localhost", "to-forbidden/[::ffff:127.0.0.1]", "to-forbidden/2130706433"), "forbidden_address"
+    ),
     **dict.fromkeys(("to-bad-v6", "to-user"), "invalid_address"),
     "to-unresolved": "unresolved_host",
 }

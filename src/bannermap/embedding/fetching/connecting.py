@@ -77,9 +77,7 @@ class CheckedResolver(AbstractResolver):
         self._policy, self._threads, self._timeout_s = policy, threads, timeout_s
         self._lookup = lookup or system_lookup
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
+    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC) -> list[ResolveResult]:
         """Addresses of a host, all of them checked.
 
         Raises:

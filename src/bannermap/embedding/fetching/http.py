@@ -1,5 +1,5 @@
-"""One attempt over HTTP(S) at a host that may be hostile: redirects by hand, each checked like a first address; a cap on bytes while
-they come; every oddity typed."""
+"""One attempt over HTTP(S) at a host that may be hostile: redirects by hand, each checked like a first address; a cap on bytes
+while they come; every oddity typed."""
 
 from __future__ import annotations
 
@@ -45,9 +45,7 @@ class HttpSource:
             # A body that was compressed though nobody asked is refused, so nothing can unfold into memory.
             auto_decompress=False,
             headers={"User-Agent": settings.user_agent, "Accept-Encoding": "identity", "Accept": "*/*"},
-            timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=settings.connect_timeout_s, sock_read=settings.read_timeout_s
-            ),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_timeout_s, sock_read=settings.read_timeout_s),
         )
 
     async def read(self, address: str) -> bytes:

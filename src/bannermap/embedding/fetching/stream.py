@@ -16,7 +16,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from bannermap.embedding.fetching.connecting import Lookup
 from bannermap.embedding.fetching.fetch import Fetched, Fetcher
@@ -49,17 +48,20 @@ def stream_fetched(
     ahead, window = 0, settings.queued_images + settings.concurrency_per_task
     pending = enumerate(addresses)
     loop = _FetchLoop(Fetcher, root, settings, lookup, tls)
+    used, used_bytes = 0, 0
     try:
-        taken = None
         while True:
-            pulled = list(islice(pending, window - ahead))
-            ahead += len(pulled)
-            if not ahead:
-                return
-            loop.give(pulled, taken)
-            position, taken = loop.take()
-            yield position, taken
-            ahead -= 1
+            # The loop is told in portions: waking it for every image would cost as much as the fetch.
+            if loop.has_no_result() or 4 * used >= settings.queued_images:
+                pulled = list(islice(pending, window - ahead))
+                ahead += len(pulled)
+                if not ahead:
+                    return
+                loop.give(pulled, used, used_bytes)
+                used, used_bytes = 0, 0
+            position, fetched = loop.take()
+            yield position, fetched
+            ahead, used, used_bytes = ahead - 1, used + 1, used_bytes + len(fetched.data or b"")
     finally:
         loop.close()
 
@@ -91,9 +93,13 @@ class _FetchLoop:
         self._thread.start()
         self._ready.wait()
 
-    def give(self, addresses: Sequence[tuple[int, str | None]], taken: Fetched | None) -> None:
-        """Further addresses, and the result that was used up since (from the caller's thread)."""
-        self._call(self._accept, addresses, taken)
+    def give(self, addresses: Sequence[tuple[int, str | None]], used: int, used_bytes: int) -> None:
+        """Further addresses, and how many results of how many bytes were used up since (from the caller's thread)."""
+        self._call(self._accept, addresses, used, used_bytes)
+
+    def has_no_result(self) -> bool:
+        """Whether `take` would wait."""
+        return self._results.empty()
 
     def take(self) -> tuple[int, Fetched]:
         """The next result, waited for.
@@ -140,10 +146,9 @@ class _FetchLoop:
     def _stop(self) -> None:
         self._stopped.set()
 
-    def _accept(self, addresses: Sequence[tuple[int, str | None]], taken: Fetched | None) -> None:
-        if taken is not None:
-            self._queued -= 1
-            self._queued_bytes -= len(taken.data or b"")
+    def _accept(self, addresses: Sequence[tuple[int, str | None]], used: int, used_bytes: int) -> None:
+        self._queued -= used
+        self._queued_bytes -= used_bytes
         self._waiting.extend((position, address, _host(address)) for position, address in addresses)
         self._start()
 
@@ -174,7 +179,7 @@ class _FetchLoop:
         self._results.put((position, fetched))
         self._queued += 1
         self._queued_bytes += len(fetched.data or b"")
-        self._tasks.discard(asyncio.current_task())  # type: ignore[arg-type]
+        self._tasks.discard(asyncio.current_task())
         self._leave(host)
         self._start()
 
@@ -189,9 +194,6 @@ class _FetchLoop:
 
 
 def _host(address: str | None) -> str:
-    """The host that an http(s) address names; empty where no host has to be spared."""
-    try:
-        parts = urlsplit(address or "")
-    except ValueError:
-        return ""
-    return parts.netloc.lower() if parts.scheme in ("http", "https") else ""
+    """Host and port as an http(s) address spells them; empty where no host has to be spared."""
+    parts = (address or "").strip().split("/", 3)
+    return parts[2].lower() if len(parts) > 2 and parts[0].lower() in ("http:", "https:") else ""
