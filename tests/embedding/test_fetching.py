@@ -15,8 +15,6 @@ from hostile_server import BODY, SERVED, HostileServer
 from repository import ROOT
 
 from bannermap.embedding.fetching import stream
-from bannermap.embedding.fetching.cache import ImageCache
-from bannermap.embedding.fetching.fetch import Fetched
 from bannermap.embedding.fetching.s3 import _made_client
 from bannermap.embedding.fetching.stream import fetch_all, stream_fetched
 from bannermap.embedding.job import STAGE
@@ -287,20 +285,3 @@ def test_a_status_to_try_again_has_to_exist(base_settings):
     for status, words in (("ok", "nothing is tried again once it is there"), ("timeuot", r"Did you mean 'timeout'\?")):
         with pytest.raises(ConfigError, match=words):
             STAGE.check(with_status(status))
-
-
-def test_a_cache_holds_each_content_once_and_gives_only_what_its_name_says(tmp_path):
-    cache = ImageCache(str(tmp_path / "cache"))
-    kept = Fetched("ok", data=b"some bytes")
-    name = kept.content_hash
-    assert cache.get(name) is None
-    cache.put(name, kept.data)
-    cache.put(name, b"others are not taken")
-    assert cache.get(name) == ImageCache(f"file://{tmp_path}/cache").get(name) == b"some bytes"
-    (file,) = [p for p in (tmp_path / "cache").rglob("*") if p.is_file()]
-    assert file == tmp_path / "cache" / name[:2] / name[2:4] / name
-    file.write_bytes(b"some by")
-    assert cache.get(name) is None
-    for hostile in ("../../etc/passwd", "", name.upper(), name + "/x"):
-        with pytest.raises(ValueError):
-            cache.put(hostile, b"x")
