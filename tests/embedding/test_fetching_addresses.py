@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from yarl import URL
 
 from bannermap.embedding.fetching.addresses import AddressPolicy, canonical_host, is_public, redirected, web_address
 from bannermap.embedding.fetching.connecting import CheckedResolver, Threads, connector
@@ -86,6 +87,23 @@ def test_numbers_in_any_base_are_one_address(address, parts, data):
 def test_addresses_have_one_form_and_their_escapes_are_left_alone(address, url):
     assert web_address(address).url == url
     assert web_address(url).url == url
+
+
+HOSTS = st.text(st.sampled_from("a1.0x-_:[]@%/\\?#１。é\ud800\u200d \t\n"), max_size=12)
+
+
+@given(st.one_of(HOSTS, st.text(max_size=20)), st.sampled_from(["http://", "HTTPS://", "http:", "//", ""]))
+def test_whatever_is_written_is_one_form_or_a_typed_failure(text, start):
+    for read in (web_address, lambda t: redirected(web_address("https://a.test/x"), t)):
+        try:
+            found = read(start + text)
+        except Failure as failure:
+            assert failure.status in ("invalid_address", "forbidden_address", "unsupported_scheme")
+        else:
+            assert web_address(found.url) == found
+            connected = URL(found.url, encoded=True)
+            assert (connected.raw_host, connected.port) == (found.host, found.port)
+            assert found.url.isascii()
 
 
 def test_redirects_are_resolved_like_a_browser_does():

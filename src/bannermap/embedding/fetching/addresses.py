@@ -127,14 +127,14 @@ def web_address(address: str) -> WebAddress:
     """
     try:
         parts = urlsplit(address.strip())
-        port, host = parts.port, parts.hostname
-    except ValueError as error:
+        port, host, target = parts.port, parts.hostname, _target(parts)
+    except ValueError as error:  # also of characters that are none
         raise Failure("invalid_address", str(error)) from None
     if parts.scheme not in ("http", "https") or not host or port == 0:
         raise Failure("invalid_address", f"{address} names no host, or no port that can be")
     if "@" in parts.netloc:
         raise Failure("invalid_address", "it holds a user name; credentials do not belong into a banner's address")
-    return WebAddress(parts.scheme, canonical_host(host), port or (443 if parts.scheme == "https" else 80), _target(parts))
+    return WebAddress(parts.scheme, canonical_host(host), port or (443 if parts.scheme == "https" else 80), target)
 
 
 def redirected(base: WebAddress, location: str) -> WebAddress:

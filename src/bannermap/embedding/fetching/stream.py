@@ -175,7 +175,13 @@ class _FetchLoop:
         return None
 
     async def _fetch(self, position: int, address: str | None, host: str) -> None:
-        fetched = await self._fetcher.fetch(address)
+        try:
+            fetched = await self._fetcher.fetch(address)
+        except asyncio.CancelledError:
+            if self._stopped.is_set():
+                raise
+            # A library cancelled its own caller. The consumer counts on one result for each address, or it waits for ever.
+            fetched = Fetched("fetch_error", "cancelled from inside")
         self._results.put((position, fetched))
         self._queued += 1
         self._queued_bytes += len(fetched.data or b"")
