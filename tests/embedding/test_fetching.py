@@ -156,6 +156,21 @@ def test_a_host_is_spared_and_others_do_not_wait_for_it(server, settings, tmp_pa
     assert set(order[:15]) >= set(range(30, 36)), "the others are among the first"
 
 
+def test_calls_that_hang_are_given_up_and_others_go_on(server, settings, tmp_path):
+    released = threading.Event()
+
+    def hanging_for_some(host: str) -> list[str]:
+        if host.startswith("hang"):
+            released.wait(20)
+        return [SERVED]
+
+    narrow = settings.model_copy(update={"concurrency_per_task": 2, "fetch_deadline_s": 1.0, "attempts": 1})
+    addresses = [server.url("ok", f"{kind}{i}.test") for i in range(3) for kind in ("hang", "go")]
+    found = [f.status for _, f in sorted(stream_fetched(addresses, tmp_path, narrow, hanging_for_some))]
+    released.set()
+    assert found == ["timeout", "ok"] * 3
+
+
 def test_certificates_are_checked_against_the_name(settings, tmp_path):
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -156,7 +156,8 @@ class _FetchLoop:
         """Start fetches while there is room for them and for their results."""
         s = self._settings
         while (
-            len(self._tasks) < s.concurrency_per_task
+            not self._stopped.is_set()
+            and len(self._tasks) < s.concurrency_per_task
             and len(self._tasks) + self._queued < s.queued_images
             and self._queued_bytes < s.queued_bytes
             and (item := self._next())
