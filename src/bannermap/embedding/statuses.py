@@ -26,7 +26,15 @@ FETCH_FAILURES = (
     "empty",
     "fetch_error",
 )
-DECODE_FAILURES = ("not_an_image", "unsupported_format", "truncated", "too_many_pixels", "too_many_frames", "decode_error")
+DECODE_FAILURES = (
+    "not_an_image",
+    "unsupported_format",
+    "truncated",
+    "too_many_pixels",
+    "too_many_frames",
+    "decode_timeout",
+    "decode_error",
+)
 STATUSES = (OK, *FETCH_FAILURES, *DECODE_FAILURES)
 FINAL_FAILURES = (
     *("no_address", "invalid_address", "unsupported_scheme", "outside_root", "forbidden_address", "opted_out", "too_large"),

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
 
 from bannermap.platform.settings import EncoderSettings
+
+
+class EncoderUnavailable(Exception):
+    """An encoder that could not make vectors now and may later: a picture stays without one until the next run."""
 
 
 class Encoder(Protocol):
@@ -17,6 +21,13 @@ class Encoder(Protocol):
     @property
     def encoder_id(self) -> str:
         """Names everything that changes a vector; vectors of two ids never mix."""
+
+    def check(self) -> None:
+        """Say what is wrong with the configuration while that costs nothing, such as weights that can't be loaded.
+
+        Raises:
+            ConfigError: something is.
+        """
 
     def prepare(self, pixels: np.ndarray) -> np.ndarray:
         """What the encoder looks at: trimmed and resized, so that a batch is small whatever the pictures were.
@@ -35,8 +46,30 @@ class Encoder(Protocol):
             inputs: what `prepare` gave, one or more.
 
         Returns:
-            float32 (n, d), unit rows; a picture's vector does not depend on the batch, beyond rounding.
+            float32 (n, d), unit rows; a picture's vector does not depend on the batch, beyond rounding. A row of NaN where the
+            model gave nothing that can be scaled to unit length.
+
+        Raises:
+            EncoderUnavailable: none of them could be encoded.
         """
+
+
+def unit_rows(vectors: np.ndarray) -> np.ndarray:
+    """The rows scaled to unit length; NaN where a row has no direction: zero, or not finite.
+
+    Args:
+        vectors: (n, d), any real type.
+
+    Returns:
+        float32 (n, d).
+    """
+    rows = vectors.astype(np.float64)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        largest = np.abs(rows).max(axis=1, keepdims=True, initial=0.0)  # first, so that no square overflows
+        rows = rows / np.where(largest > 0, largest, np.nan)
+        rows = rows / np.sqrt((rows * rows).sum(axis=1, keepdims=True))
+    rows[~np.isfinite(rows).all(axis=1)] = np.nan
+    return rows.astype(np.float32)
 
 
 def encode_pictures(encoder: Encoder, pictures: Sequence[np.ndarray]) -> np.ndarray:
@@ -46,7 +79,54 @@ def encode_pictures(encoder: Encoder, pictures: Sequence[np.ndarray]) -> np.ndar
 
 @functools.cache
 def make_encoder(settings: EncoderSettings) -> Encoder:
-    """The configured encoder; one per process and settings, since a model is loaded once per worker."""
+    """The configured encoder, without its chain; one per process and settings, since a model is loaded once per worker.
+
+    Raises:
+        ConfigError: the settings can't be right.
+    """
+    encoder = MAKERS[settings.name](settings)
+    if settings.calibration is None:
+        return encoder
+    from bannermap.embedding.encoders.calibrated import calibrated_encoder
+
+    return calibrated_encoder(encoder, settings.calibration)
+
+
+def _perceptual(settings: EncoderSettings) -> Encoder:
     from bannermap.embedding.encoders.perceptual import PerceptualEncoder
 
     return PerceptualEncoder(settings.trim_borders)
+
+
+def _dinov2(settings: EncoderSettings) -> Encoder:
+    from bannermap.embedding.encoders.dinov2 import Dinov2Encoder
+
+    return Dinov2Encoder(settings)
+
+
+def _hf(settings: EncoderSettings) -> Encoder:
+    from bannermap.embedding.encoders.hf import hf_encoder
+
+    return hf_encoder(settings)
+
+
+def _clip(settings: EncoderSettings) -> Encoder:
+    from bannermap.embedding.encoders.clip import clip_encoder
+
+    return clip_encoder(settings)
+
+
+def _remote(settings: EncoderSettings) -> Encoder:
+    from bannermap.embedding.encoders.remote import RemoteEncoder
+
+    return RemoteEncoder(settings)
+
+
+MAKERS: dict[str, Callable[[EncoderSettings], Encoder]] = {
+    "perceptual": _perceptual,
+    "dinov2": _dinov2,
+    "hf": _hf,
+    "clip": _clip,
+    "remote": _remote,
+}
+"""Each imports its module when it is configured: models are heavy."""

@@ -43,6 +43,9 @@ class PerceptualEncoder:
         """Names what changes a vector."""
         return f"perceptual-v1-{'trim' if self.trim_borders else 'whole'}-resize{SIDE}"
 
+    def check(self) -> None:
+        """Nothing can be wrong: there are no weights."""
+
     def prepare(self, pixels: np.ndarray) -> np.ndarray:
         """The whole banner, squeezed to a square: uint8 (64, 64, 3)."""
         seen = trimmed(pixels) if self.trim_borders else pixels

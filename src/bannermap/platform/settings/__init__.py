@@ -1,6 +1,7 @@
 """The configuration as frozen models: every key with its range. `conf/base.yaml` gives each key its value and reason."""
 
 from bannermap.platform.settings.images import DecodeSettings, EncoderLink, EncoderSettings, FetchSettings, RemoteSettings
+from bannermap.platform.settings.training import TrainingSettings
 from bannermap.platform.settings.whole import (
     LEAST_KEY_CHARACTERS,
     ClusteringSettings,
@@ -28,4 +29,5 @@ __all__ = [
     "SampleSettings",
     "Settings",
     "SparkSettings",
+    "TrainingSettings",
 ]

@@ -88,9 +88,12 @@ def _check_file_system(scheme: str) -> None:
 class DecodeSettings(Section):
     """What may be decoded, checked before it is."""
 
-    formats: tuple[str, ...]
+    formats: tuple[Literal["jpeg", "png", "gif", "webp", "bmp", "avif"], ...]
     max_pixels: Positive
+    max_frame_pixels: Annotated[int, Field(ge=1, le=178_956_970)]  # Pillow opens nothing larger
+    max_side_px: Positive
     max_frames: Positive
+    max_decode_s: Seconds
 
 
 class RemoteSettings(Section):

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from bannermap.platform.settings.common import Cosine, Positive, Section, Share
 from bannermap.platform.settings.images import DecodeSettings, EncoderSettings, FetchSettings
+from bannermap.platform.settings.training import TrainingSettings
 
 LEAST_KEY_CHARACTERS = 32
 """Of the key of pseudonyms. Names of variables must be shorter, so that no key is ever taken for a name and then printed."""
@@ -143,6 +144,7 @@ class Settings(Section):
     features: FeatureSettings
     report: ReportSettings
     sample: SampleSettings
+    training: TrainingSettings
 
     @model_validator(mode="after")
     def _wide_themes_are_made(self) -> Settings:
