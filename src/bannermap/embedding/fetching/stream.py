@@ -2,7 +2,8 @@
 
 The caller's thread pulls the input and takes results; everything else happens in the loop's thread, so that no state is shared
 but one queue. Addresses are pulled only as far ahead as results may wait, and a fetch starts only where its result has room: a
-slow caller stops the fetching, and memory stays within ``queued_bytes`` plus ``concurrency_per_task`` times ``max_bytes``.
+slow caller stops the fetching. Memory stays near ``queued_bytes``, those in flight taken at the size that bodies usually had, and
+within ``queued_bytes`` plus ``concurrency_per_task`` times ``max_bytes`` whatever the servers do.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from bannermap.platform.settings import FetchSettings
 
 CLOSING_S = 10.0
 """Seconds that closing waits for the loop to end its connections; the thread is a daemon, so no process ever waits longer."""
+RECENT = 8
+"""Bodies that the usual size is an average of, older ones fading."""
 
 
 def stream_fetched(
@@ -87,7 +90,7 @@ class _FetchLoop:
         self._parked: dict[str, deque[tuple[int, str | None, str]]] = {}
         self._of_host: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._queued, self._queued_bytes = 0, 0
+        self._queued, self._queued_bytes, self._usual_bytes = 0, 0, 0.0
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(fetcher, arguments), name="fetching", daemon=True)
         self._thread.start()
@@ -159,7 +162,7 @@ class _FetchLoop:
             not self._stopped.is_set()
             and len(self._tasks) < s.concurrency_per_task
             and len(self._tasks) + self._queued < s.queued_images
-            and self._queued_bytes < s.queued_bytes
+            and self._queued_bytes + len(self._tasks) * self._usual_bytes < s.queued_bytes
             and (item := self._next())
         ):
             self._of_host[item[2]] += 1
@@ -184,8 +187,10 @@ class _FetchLoop:
             # A library cancelled its own caller. The consumer counts on one result for each address, or it waits for ever.
             fetched = Fetched("fetch_error", "cancelled from inside")
         self._results.put((position, fetched))
+        size = len(fetched.data or b"")
         self._queued += 1
-        self._queued_bytes += len(fetched.data or b"")
+        self._queued_bytes += size
+        self._usual_bytes += (size - self._usual_bytes) / RECENT
         self._tasks.discard(asyncio.current_task())
         self._leave(host)
         self._start()
