@@ -69,7 +69,7 @@ def store(warehouse: Warehouse, banners: list[Shown], numbers: range) -> None:
         (b.banner_id, f"u/{b.banner_id}", "ok", None, f"c-{b.banner_id}", b.pixel_hash, b.bytes, "png", b.width, b.height, 1)
         for b in banners
     ]
-    dated = [(*row, day(b.days[0])) for row, b in zip(fetches, banners, strict=True)]
+    dated = [(*row, day(b.days[0]), None) for row, b in zip(fetches, banners, strict=True)]
     warehouse.merge(IMAGE_FETCHES, spark.createDataFrame(dated, IMAGE_FETCHES.schema))
     vectors = [(ENCODER, f"c-{b.banner_id}", [float(v) for v in b.vector]) for b in banners]
     warehouse.insert_new(EMBEDDINGS, spark.createDataFrame(vectors, EMBEDDINGS.schema))

@@ -10,7 +10,7 @@ from hostile_server import BODY, FORBIDDEN, SERVED, HostileServer
 from bannermap.embedding.fetching.stream import stream_fetched
 from bannermap.embedding.statuses import STATUSES
 
-DEADLINE_S = 1.2
+DEADLINE_S = 2.0
 
 ANSWERS = {
     "ok": "ok",

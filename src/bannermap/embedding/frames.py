@@ -18,11 +18,18 @@ STORED_IMAGES = Table(
     key=("content_hash",),
     format="frame",
 )
+CONTENTS = Table(
+    name="contents",
+    about="Images by name only.",
+    columns={"content_hash": "string: sha256 of the bytes"},
+    key=("content_hash",),
+    format="frame",
+)
 IMAGES = Table(
     name="images",
     about="What came of an address: status, hashes, bytes and vector.",
     columns={
-        **{c: m for c, m in IMAGE_FETCHES.columns.items() if c not in ("banner_id", "fetched_dt")},
+        **{c: m for c, m in IMAGE_FETCHES.columns.items() if c not in ("banner_id", "fetched_dt", "first_failed_dt")},
         "data": "binary: the file; null unless decoded",
         "vector": "array<float>: unit length; null unless decoded",
     },

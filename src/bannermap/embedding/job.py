@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from bannermap.embedding import transforms as t
 from bannermap.embedding.encoders.interface import make_encoder
+from bannermap.embedding.fetching.checks import check_fetching
 from bannermap.embedding.frames import ADDRESSES
 from bannermap.embedding.kernel import ImageKernel
 from bannermap.embedding.statuses import OK
@@ -38,7 +39,7 @@ def run(context: JobContext) -> None:
     fetches = warehouse.read_or_empty(IMAGE_FETCHES)
     kernel, tasks = image_kernel(context.settings, context.settings.paths.images), _tasks(warehouse.spark)
     encoder_id = make_encoder(context.settings.encoder).encoder_id
-    pairs = t.pairs_to_fetch(today, fetches, context.dt, context.settings.fetch.retry_after_days).persist()
+    pairs = t.pairs_to_fetch(today, fetches, context.dt, context.settings.fetch).persist()
     with context.phase("fetch, decode and encode"):
         images = t.fetched_images(pairs, kernel, tasks).persist()
         context.run.rows_in = pairs.count()
@@ -101,5 +102,5 @@ def run_on_files(spark: SparkSession, settings: Settings, values: Mapping[str, s
 
 
 PHASES = ("fetch, decode and encode", "write bytes and vectors", "encode stored images", "write image_fetches")
-STAGE = Stage("embed_banners", run, PHASES)
+STAGE = Stage("embed_banners", run, PHASES, check_fetching)
 FILES = FileMode({"images": "folder of images, searched with its subfolders"}, run_on_files)

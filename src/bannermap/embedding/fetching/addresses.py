@@ -10,6 +10,7 @@ import re
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 import idna
@@ -27,7 +28,7 @@ NOT_PUBLIC_V4 = tuple(
         *("224.0.0.0/4", "240.0.0.0/4"),
     )
 )
-"""IANA's special-purpose registry, multicast and the reserved rest; written out, since Python's own list grew between versions."""
+"""IANA's special-purpose registry, multicast and the reserved rest; written out, since Python's list grew between versions."""
 GLOBAL_V6 = ipaddress.IPv6Network("2000::/3")
 NOT_PUBLIC_V6 = tuple(ipaddress.IPv6Network(n) for n in ("2001::/23", "2001:db8::/32", "3fff::/20"))
 """Inside the global unicast range: Teredo, benchmarking and other protocols' own, and documentation."""
@@ -35,6 +36,7 @@ NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 """RFC 6052: these lead to the IPv4 address in their last 32 bits, which may be a private one."""
 OPAQUE = frozenset({"about", "blob", "cid", "data", "file", "ftp", "http", "https", "javascript", "mailto", "s3"})
 """Schemes that an address may name without ``//``; any other word before a colon is taken for a part of a file's name."""
+PLAIN = re.compile(r"[A-Za-z0-9/._~%=&?-]*")
 UNQUOTED = "%/:=&?~#+!$,;'@()*[]|"
 
 
@@ -125,14 +127,14 @@ def web_address(address: str) -> WebAddress:
     """
     try:
         parts = urlsplit(address.strip())
-        port, host = parts.port, parts.hostname
-    except ValueError as error:
+        port, host, target = parts.port, parts.hostname, _target(parts)
+    except ValueError as error:  # also of characters that are none
         raise Failure("invalid_address", str(error)) from None
     if parts.scheme not in ("http", "https") or not host or port == 0:
         raise Failure("invalid_address", f"{address} names no host, or no port that can be")
     if "@" in parts.netloc:
         raise Failure("invalid_address", "it holds a user name; credentials do not belong into a banner's address")
-    return WebAddress(parts.scheme, canonical_host(host), port or (443 if parts.scheme == "https" else 80), _target(parts))
+    return WebAddress(parts.scheme, canonical_host(host), port or (443 if parts.scheme == "https" else 80), target)
 
 
 def redirected(base: WebAddress, location: str) -> WebAddress:
@@ -151,6 +153,7 @@ def redirected(base: WebAddress, location: str) -> WebAddress:
     return web_address(target)
 
 
+@lru_cache(maxsize=4096)
 def canonical_host(host: str) -> str:
     """A host in one form: international names in ASCII, numbers in any base as four decimals, IPv6 in its short form.
 
@@ -211,5 +214,8 @@ def _canonical_v6(host: str) -> str:
 
 
 def _target(parts: SplitResult) -> str:
-    path = quote(parts.path, safe=UNQUOTED) or "/"
-    return path + (f"?{quote(parts.query, safe=UNQUOTED)}" if parts.query else "")
+    return _quoted(parts.path or "/") + (f"?{_quoted(parts.query)}" if parts.query else "")
+
+
+def _quoted(text: str) -> str:
+    return text if PLAIN.fullmatch(text) else quote(text, safe=UNQUOTED)

@@ -1,5 +1,5 @@
-"""One attempt over HTTP(S) at a host that may be hostile: redirects by hand, each checked like a first address; a cap on bytes while
-they come; every oddity typed."""
+"""One attempt over HTTP(S) at a host that may be hostile: redirects by hand, each checked like a first address; a cap on bytes
+while they come; every oddity typed."""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 The caller's thread pulls the input and takes results; everything else happens in the loop's thread, so that no state is shared
 but one queue. Addresses are pulled only as far ahead as results may wait, and a fetch starts only where its result has room: a
-slow caller stops the fetching, and memory stays within ``queued_bytes`` plus ``concurrency_per_task`` times ``max_bytes``.
+slow caller stops the fetching. Memory stays near ``queued_bytes``, those in flight taken at the size that bodies usually had, and
+within ``queued_bytes`` plus ``concurrency_per_task`` times ``max_bytes`` whatever the servers do.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from bannermap.embedding.fetching.connecting import Lookup
 from bannermap.embedding.fetching.fetch import Fetched, Fetcher
@@ -24,6 +24,8 @@ from bannermap.platform.settings import FetchSettings
 
 CLOSING_S = 10.0
 """Seconds that closing waits for the loop to end its connections; the thread is a daemon, so no process ever waits longer."""
+RECENT = 8
+"""Bodies that the usual size is an average of, older ones fading."""
 
 
 def stream_fetched(
@@ -49,17 +51,20 @@ def stream_fetched(
     ahead, window = 0, settings.queued_images + settings.concurrency_per_task
     pending = enumerate(addresses)
     loop = _FetchLoop(Fetcher, root, settings, lookup, tls)
+    used, used_bytes = 0, 0
     try:
-        taken = None
         while True:
-            pulled = list(islice(pending, window - ahead))
-            ahead += len(pulled)
-            if not ahead:
-                return
-            loop.give(pulled, taken)
-            position, taken = loop.take()
-            yield position, taken
-            ahead -= 1
+            # The loop is told in portions: waking it for every image would cost as much as the fetch.
+            if loop.has_no_result() or 4 * used >= settings.queued_images:
+                pulled = list(islice(pending, window - ahead))
+                ahead += len(pulled)
+                if not ahead:
+                    return
+                loop.give(pulled, used, used_bytes)
+                used, used_bytes = 0, 0
+            position, fetched = loop.take()
+            yield position, fetched
+            ahead, used, used_bytes = ahead - 1, used + 1, used_bytes + len(fetched.data or b"")
     finally:
         loop.close()
 
@@ -85,15 +90,19 @@ class _FetchLoop:
         self._parked: dict[str, deque[tuple[int, str | None, str]]] = {}
         self._of_host: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._queued, self._queued_bytes = 0, 0
+        self._queued, self._queued_bytes, self._usual_bytes = 0, 0, 0.0
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(fetcher, arguments), name="fetching", daemon=True)
         self._thread.start()
         self._ready.wait()
 
-    def give(self, addresses: Sequence[tuple[int, str | None]], taken: Fetched | None) -> None:
-        """Further addresses, and the result that was used up since (from the caller's thread)."""
-        self._call(self._accept, addresses, taken)
+    def give(self, addresses: Sequence[tuple[int, str | None]], used: int, used_bytes: int) -> None:
+        """Further addresses, and how many results of how many bytes were used up since (from the caller's thread)."""
+        self._call(self._accept, addresses, used, used_bytes)
+
+    def has_no_result(self) -> bool:
+        """Whether `take` would wait."""
+        return self._results.empty()
 
     def take(self) -> tuple[int, Fetched]:
         """The next result, waited for.
@@ -140,10 +149,9 @@ class _FetchLoop:
     def _stop(self) -> None:
         self._stopped.set()
 
-    def _accept(self, addresses: Sequence[tuple[int, str | None]], taken: Fetched | None) -> None:
-        if taken is not None:
-            self._queued -= 1
-            self._queued_bytes -= len(taken.data or b"")
+    def _accept(self, addresses: Sequence[tuple[int, str | None]], used: int, used_bytes: int) -> None:
+        self._queued -= used
+        self._queued_bytes -= used_bytes
         self._waiting.extend((position, address, _host(address)) for position, address in addresses)
         self._start()
 
@@ -151,9 +159,10 @@ class _FetchLoop:
         """Start fetches while there is room for them and for their results."""
         s = self._settings
         while (
-            len(self._tasks) < s.concurrency_per_task
+            not self._stopped.is_set()
+            and len(self._tasks) < s.concurrency_per_task
             and len(self._tasks) + self._queued < s.queued_images
-            and self._queued_bytes < s.queued_bytes
+            and self._queued_bytes + len(self._tasks) * self._usual_bytes < s.queued_bytes
             and (item := self._next())
         ):
             self._of_host[item[2]] += 1
@@ -170,11 +179,19 @@ class _FetchLoop:
         return None
 
     async def _fetch(self, position: int, address: str | None, host: str) -> None:
-        fetched = await self._fetcher.fetch(address)
+        try:
+            fetched = await self._fetcher.fetch(address)
+        except asyncio.CancelledError:
+            if self._stopped.is_set():
+                raise
+            # A library cancelled its own caller. The consumer counts on one result for each address, or it waits for ever.
+            fetched = Fetched("fetch_error", "cancelled from inside")
         self._results.put((position, fetched))
+        size = len(fetched.data or b"")
         self._queued += 1
-        self._queued_bytes += len(fetched.data or b"")
-        self._tasks.discard(asyncio.current_task())  # type: ignore[arg-type]
+        self._queued_bytes += size
+        self._usual_bytes += (size - self._usual_bytes) / RECENT
+        self._tasks.discard(asyncio.current_task())
         self._leave(host)
         self._start()
 
@@ -189,9 +206,6 @@ class _FetchLoop:
 
 
 def _host(address: str | None) -> str:
-    """The host that an http(s) address names; empty where no host has to be spared."""
-    try:
-        parts = urlsplit(address or "")
-    except ValueError:
-        return ""
-    return parts.netloc.lower() if parts.scheme in ("http", "https") else ""
+    """Host and port as an http(s) address spells them; empty where no host has to be spared."""
+    parts = (address or "").strip().split("/", 3)
+    return parts[2].lower() if len(parts) > 2 and parts[0].lower() in ("http:", "https:") else ""

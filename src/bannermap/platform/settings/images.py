@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 from bannermap.platform.settings.common import Positive, Seconds, Section
 
 OWN_SCHEMES = ("file", "http", "https", "s3")
+CACHE_SCHEMES = ("file", "s3", "s3a", "gs", "hdfs", "abfs", "abfss")
 LOCAL_OR_CHAINED = frozenset(
     {"local", "blockcache", "cached", "filecache", "simplecache", "dir", "reference", "generic", "async_wrapper", "dask"}
     | {"asyncwrapper", "data", "git", "zip", "tar", "libarchive", "root", "arrow_hdfs"}
@@ -57,6 +58,16 @@ class FetchSettings(Section):
             except ValueError as error:
                 raise ValueError(f"{error}: write a network as address/bits, for example 10.20.0.0/16 or fd00:20::/32") from None
         return networks
+
+    @field_validator("image_cache")
+    @classmethod
+    def _cache_is_reachable(cls, address: str | None) -> str | None:
+        scheme = (address or "").partition("://")[0] if "://" in (address or "") else "file"
+        if address == "" or scheme not in CACHE_SCHEMES:
+            raise ValueError(
+                f"{address!r} is neither a folder nor an address of {', '.join(CACHE_SCHEMES)}; null keeps bytes in a table"
+            )
+        return address
 
 
 def _check_file_system(scheme: str) -> None:

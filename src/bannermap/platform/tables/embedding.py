@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bannermap.platform.tables.declaration import Table
+from bannermap.platform.tables.migrations import AddColumns
 
 IMAGE_FETCHES = Table(
     name="image_fetches",
@@ -19,9 +20,18 @@ IMAGE_FETCHES = Table(
         "width": "int: pixels, after EXIF orientation",
         "height": "int: pixels, after EXIF orientation",
         "frames": "int: number of frames",
-        "fetched_dt": "date: day whose run fetched it",
+        "fetched_dt": "date: day whose run fetched it, or tried to last",
+        "first_failed_dt": "date: day of the first of its failures, from which giving up counts; null where status is ok",
     },
     key=("banner_id", "image_url"),
+    version=2,
+    migrations={
+        2: AddColumns(
+            ("first_failed_dt",),
+            "failures: the day of their last try",
+            "SELECT banner_id, image_url, fetched_dt AS first_failed_dt FROM {image_fetches} WHERE status != 'ok'",
+        )
+    },
 )
 IMAGE_BYTES = Table(
     name="image_bytes",
