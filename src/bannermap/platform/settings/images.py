@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bannermap.platform.settings.common import Positive, Seconds, Section
+from bannermap.platform.settings.common import Positive, Seconds, Section, VariableName
 
 
 class FetchSettings(Section):
@@ -37,7 +37,7 @@ class RemoteSettings(Section):
 
     endpoint: str | None
     model: str | None
-    key_variable: str | None
+    key_variable: VariableName | None
     deadline_s: Seconds
     attempts: Annotated[int, Field(ge=1, le=10)]
     batch_images: Annotated[int, Field(ge=1, le=1024)]
@@ -61,7 +61,7 @@ class EncoderSettings(Section):
 
 
 class EncoderLink(Section):
-    """A further encoder of a chain: the keys in which it differs from the first."""
+    """A further encoder of a chain. These keys are its own, null where they are not given; the others are the first one's."""
 
     name: Literal["perceptual", "dinov2", "hf", "clip", "remote"]
     weights: str | None = None
