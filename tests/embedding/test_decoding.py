@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bannermap.embedding.decoding.decode import decode, information
+from bannermap.embedding.decoding.decode import decode
+from bannermap.embedding.decoding.frames import information
 from bannermap.embedding.statuses import STATUSES, Failure
 
 

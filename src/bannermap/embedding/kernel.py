@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from bannermap.embedding.decoding.decode import Picture, decode
 from bannermap.embedding.encoders.interface import encode_pictures, make_encoder
-from bannermap.embedding.fetching.fetch import Fetched, fetch_all
+from bannermap.embedding.fetching.fetch import Fetched
+from bannermap.embedding.fetching.stream import fetch_all
 from bannermap.embedding.frames import IMAGES
 from bannermap.embedding.statuses import OK, Failure
 from bannermap.platform.settings import DecodeSettings, EncoderSettings, FetchSettings

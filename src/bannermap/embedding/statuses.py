@@ -9,18 +9,39 @@ FETCH_FAILURES = (
     "invalid_address",
     "unsupported_scheme",
     "outside_root",
-    "not_found",
     "forbidden_address",
-    "timeout",
+    "unresolved_host",
     "connection_error",
+    "tls_error",
+    "timeout",
+    "not_found",
+    "access_denied",
+    "opted_out",
     "http_error",
     "too_many_redirects",
+    "bad_response",
+    "truncated_body",
+    "unsupported_encoding",
     "too_large",
     "empty",
     "fetch_error",
 )
-DECODE_FAILURES = ("not_an_image", "unsupported_format", "truncated", "too_many_pixels", "too_many_frames", "decode_error")
+DECODE_FAILURES = (
+    "not_an_image",
+    "unsupported_format",
+    "truncated",
+    "too_many_pixels",
+    "too_many_frames",
+    "decode_timeout",
+    "decode_error",
+)
 STATUSES = (OK, *FETCH_FAILURES, *DECODE_FAILURES)
+FINAL_FAILURES = (
+    *("no_address", "invalid_address", "unsupported_scheme", "outside_root", "forbidden_address", "opted_out", "too_large"),
+    *("unsupported_format", "too_many_pixels", "too_many_frames"),
+)
+"""Failures that no later day mends: they follow from the address, from the owner's wish, or from whole and readable bytes against
+a setting. All others may have been a bad moment of a server, or a page shown in place of an image, and are tried again."""
 
 
 class Failure(Exception):

@@ -1,27 +1,42 @@
 """Bytes to one picture and a hash of all its pixels, or a typed failure.
 
-Banners come from strangers: only named formats are opened, sizes are checked before anything is decoded, and one frame is held
-at a time.
+Banners come from strangers: only named formats are opened, the file's structure is walked and its sizes are checked before
+anything is decoded, a decoder never sees metadata where that can be left out, and one frame is held at a time. docs/decoding.md
+has the rules.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import struct
+import threading
+import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import AvifImagePlugin, Image, features
 
-from bannermap.embedding.decoding.truncation import check_complete
+from bannermap.embedding.decoding.borders import trimmed
+from bannermap.embedding.decoding.colours import rgb_on_white
+from bannermap.embedding.decoding.exif import orientation, upright
+from bannermap.embedding.decoding.files import examined, kind_by_mark
+from bannermap.embedding.decoding.frames import information, looked_at
 from bannermap.embedding.statuses import Failure
 from bannermap.platform.settings import DecodeSettings
 
-FRAMES_LOOKED_AT = 32
-"""Frames of an animation that may become its picture, spread evenly; all frames are decoded and hashed in any case."""
+LARGE_PX = 4_000_000
+"""Pixels of a frame from which pictures are decoded one at a time in a process, whatever the number of threads: a decoder needs
+up to 19 bytes per pixel."""
+_LARGE = threading.Lock()
+
+warnings.filterwarnings(
+    "ignore", module="PIL"
+)  # of sizes and damage that are decided on here; a filter per call is not thread-safe
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # threads of ours decode side by side, and a decoder's own would not be on its clock
 
 
 @dataclass(frozen=True)
@@ -51,19 +66,43 @@ def decode(data: bytes, settings: DecodeSettings) -> Picture:
     Raises:
         Failure: typed; no other exception leaves.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of sizes that the limits below decide on
-            return _decode(data, settings)
-    except Failure:
-        raise
-    except Image.DecompressionBombError as error:
-        raise Failure("too_many_pixels", str(error)) from None
-    except (OSError, SyntaxError, EOFError, struct.error) as error:
-        truncated = "truncated" in str(error).lower() or isinstance(error, EOFError)
-        raise Failure("truncated" if truncated else "decode_error", f"{type(error).__name__}: {error}") from None
-    except Exception as error:
-        raise Failure("decode_error", f"{type(error).__name__}: {error}") from None
+    with _typed_failures(), _opened(data, settings) as source:
+        shown, digest = _Choice(source.count), None
+        for pixels in source.frames():
+            height, width, _ = pixels.shape
+            digest = digest or hashlib.sha256(struct.pack("<III", width, height, source.count))
+            digest.update(pixels.data)
+            shown.look_at(pixels)
+        if digest is None:
+            raise Failure("decode_error", "the image has no frame")
+        return Picture(shown.pixels, digest.hexdigest(), source.kind, source.count)
+
+
+def decode_pixels(data: bytes, settings: DecodeSettings, at_least_px: int) -> np.ndarray:
+    """The pixels of an image whose hash is known, as stored bytes are; a large JPEG is decoded at a reduced scale.
+
+    Args:
+        data: the file.
+        settings: formats and limits.
+        at_least_px: side to which the picture will be squeezed. A reduced picture has at least twice as many pixels along both
+            axes, after borders were trimmed; where no scale has, it is decoded whole.
+
+    Returns:
+        uint8 (height, width, 3): `Picture.pixels`, or that at 1/2, 1/4 or 1/8.
+
+    Raises:
+        Failure: typed; no other exception leaves.
+    """
+    with _typed_failures():
+        with _opened(data, settings) as source:
+            size = source.image.size
+            source.image.draft(None, (2 * at_least_px, 2 * at_least_px))  # does nothing but to a JPEG that is large enough
+            reduced = source.image.size != size
+            pixels = _best(source)
+        if reduced and min(trimmed(pixels).shape[:2]) < 2 * at_least_px:
+            with _opened(data, settings) as source:
+                pixels = _best(source)
+        return pixels
 
 
 def hash_frames(width: int, height: int, frames: list[bytes]) -> str:
@@ -80,90 +119,119 @@ def hash_frames(width: int, height: int, frames: list[bytes]) -> str:
     return digest.hexdigest()
 
 
-def information(pixels: np.ndarray) -> float:
-    """How much a frame shows: the entropy of its luminance in 32 steps, in bits; 0 for a blank frame."""
-    luminance = pixels[::2, ::2].astype(np.uint16).sum(axis=2) // 24
-    share = np.bincount(luminance.ravel(), minlength=32) / luminance.size
-    present = share[share > 0]
-    return float(-(present * np.log2(present)).sum())
-
-
-def _decode(data: bytes, settings: DecodeSettings) -> Picture:
-    mark = _format_by_mark(data)
-    if mark in settings.formats:
-        check_complete(data, mark)
-    image = _open(data, settings)
-    kind = str(image.format).lower()
-    count = getattr(image, "n_frames", 1)
-    _check_size(image, count, settings)
-    frames, digest = _frames(image, count), None
-    looked_at = set(np.linspace(0, count - 1, min(count, FRAMES_LOOKED_AT)).astype(int).tolist())
-    best, most = np.empty(0), -1.0
-    for number, frame in enumerate(frames):
-        digest = digest or hashlib.sha256(struct.pack("<III", frame.width, frame.height, count))
-        pixels = np.asarray(frame)
-        digest.update(pixels.tobytes())
-        shown = information(pixels) if number in looked_at else -1.0
-        if shown > most:
-            best, most = pixels, shown
-    if digest is None:
-        raise Failure("decode_error", "the image has no frame")
-    return Picture(best, digest.hexdigest(), kind, count)
-
-
-def _open(data: bytes, settings: DecodeSettings) -> Image.Image:
-    known = {name.upper() for name in settings.formats}
+@contextlib.contextmanager
+def _typed_failures() -> Iterator[None]:
     try:
-        return Image.open(io.BytesIO(data), formats=sorted(known))
+        yield
+    except Failure:
+        raise
+    except Image.DecompressionBombError as error:
+        raise Failure("too_many_pixels", str(error)) from None
+    except Exception as error:
+        cut = "truncated" in str(error).lower() or isinstance(error, EOFError)
+        raise Failure("truncated" if cut else "decode_error", f"{type(error).__name__}: {error}") from None
+
+
+class _Clocked(io.BytesIO):
+    """A file whose reader is stopped when its time is over: decoders read in pieces, and ours is checked between frames, too.
+
+    The clock is that of the thread's own work: a busy machine makes no failures.
+    """
+
+    def __init__(self, data: bytes, limit_s: float) -> None:
+        super().__init__(data)
+        self._limit_s, self._started_s = limit_s, time.thread_time()
+
+    def check(self) -> None:
+        if time.thread_time() - self._started_s > self._limit_s:
+            raise Failure("decode_timeout", f"decoding took more than {self._limit_s} s, see decode.max_decode_s")
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.check()
+        return super().read(size)
+
+
+@dataclass
+class _Source:
+    image: Image.Image
+    kind: str
+    count: int
+    turned: int
+    clock: _Clocked
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """uint8 (height, width, 3) each; what an animation draws outside of its first frame's canvas is not seen."""
+        height = width = 0
+        for number in range(self.count):
+            self.clock.check()
+            if self.count > 1:
+                self.image.seek(number)
+            self.image.load()
+            width, height = (width, height) if number else self.image.size
+            yield upright(rgb_on_white(self.image)[:height, :width], self.turned)
+
+
+class _Choice:
+    """The most informative of the frames that are looked at; of equal ones the earliest."""
+
+    def __init__(self, count: int) -> None:
+        self._count, self._looked_at = count, looked_at(count)
+        self._number, self._most = 0, -1.0
+        self.pixels = np.empty((0, 0, 3), np.uint8)
+
+    def look_at(self, pixels: np.ndarray) -> None:
+        if self._number in self._looked_at:
+            shown = information(pixels) if self._count > 1 else 0.0
+            if shown > self._most:
+                self.pixels, self._most = pixels, shown
+        self._number += 1
+
+
+@contextlib.contextmanager
+def _opened(data: bytes, settings: DecodeSettings) -> Iterator[_Source]:
+    kind = _allowed_kind(data, settings)
+    contents = examined(data, kind)
+    _check_sizes(contents.width or 1, contents.height or 1, contents.frames, settings)
+    file = _Clocked(contents.data, settings.max_decode_s)
+    try:
+        image = Image.open(file, formats=[kind.upper()])
     except Image.UnidentifiedImageError:
-        other = _format_by_mark(data)
-        if other in settings.formats:
-            raise Failure("decode_error", f"it starts like {other} and has no readable header") from None
-        if other:
-            raise Failure("unsupported_format", f"{other} is not among decode.formats") from None
-        raise Failure("not_an_image", f"the bytes start with {data[:8]!r}") from None
+        raise Failure("decode_error", f"it starts like {kind} and has no readable header") from None
+    count = getattr(image, "n_frames", 1)
+    _check_sizes(image.width, image.height, count, settings)
+    exif = contents.exif if contents.exif is not None else image.info.get("exif", b"")
+    with _LARGE if image.width * image.height > LARGE_PX else contextlib.nullcontext():
+        yield _Source(image, kind, count, orientation(exif), file)
 
 
-def _format_by_mark(data: bytes) -> str | None:
-    """Name of a well-known format by its first bytes; nothing is opened."""
-    marks = {b"II*\0": "tiff", b"MM\0*": "tiff", b"%PDF": "pdf", b"<svg": "svg", b"8BPS": "psd", b"\0\0\1\0": "ico"}
-    marks |= {b"\xff\xd8\xff": "jpeg", b"\x89PNG": "png", b"GIF8": "gif", b"BM": "bmp"}
-    if data[4:12] in (b"ftypavif", b"ftypheic", b"ftypmif1"):
-        return data[8:12].decode()
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "webp"
-    return next((name for mark, name in marks.items() if data.startswith(mark)), None)
+def _best(source: _Source) -> np.ndarray:
+    shown = _Choice(source.count)
+    for pixels in source.frames():
+        shown.look_at(pixels)
+    return shown.pixels
 
 
-def _check_size(image: Image.Image, count: int, settings: DecodeSettings) -> None:
-    if count > settings.max_frames:
-        raise Failure("too_many_frames", f"{count} frames, the limit is {settings.max_frames}")
-    pixels = image.width * image.height * count
-    if pixels > settings.max_pixels:
-        raise Failure(
-            "too_many_pixels", f"{image.width} x {image.height} x {count} frames = {pixels}, the limit is {settings.max_pixels}"
-        )
+def _allowed_kind(data: bytes, settings: DecodeSettings) -> str:
+    kind = kind_by_mark(data)
+    if kind is None:
+        raise Failure("not_an_image", f"the bytes start with {data[:8]!r}")
+    if kind not in settings.formats:
+        raise Failure("unsupported_format", f"{kind} is not among decode.formats")
+    if kind == "avif" and not features.check("avif"):
+        raise Failure("unsupported_format", "the Pillow installed here cannot read avif; its wheels from 11.3 on can")
+    return kind
 
 
-def _frames(image: Image.Image, count: int) -> Iterator[Image.Image]:
-    for number in range(count):
-        if count > 1:
-            image.seek(number)
-        image.load()
-        yield _on_white(ImageOps.exif_transpose(image))
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    """RGB, transparency composited on white, 16 bits scaled instead of cut."""
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        image = _eight_bits(image)
-    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, layer).convert("RGB")
-    return image.convert("RGB")
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    values = np.asarray(image).astype(np.float64)
-    return Image.fromarray(np.clip(np.rint(values / 257.0), 0, 255).astype(np.uint8))
+def _check_sizes(width: int, height: int, frames: int, settings: DecodeSettings) -> None:
+    if not width or not height:
+        raise Failure("decode_error", f"the image has no pixels: {width} x {height}")
+    if frames > settings.max_frames:
+        raise Failure("too_many_frames", f"{frames} frames, decode.max_frames is {settings.max_frames}")
+    for name, found in (
+        ("max_side_px", max(width, height)),
+        ("max_frame_pixels", width * height),
+        ("max_pixels", width * height * frames),
+    ):
+        limit = getattr(settings, name)
+        if found > limit:
+            raise Failure("too_many_pixels", f"{width} x {height} x {frames} frames: {found}, decode.{name} is {limit}")

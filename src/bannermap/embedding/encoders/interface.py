@@ -98,6 +98,12 @@ def _perceptual(settings: EncoderSettings) -> Encoder:
     return PerceptualEncoder(settings.trim_borders)
 
 
+def _dinov2(settings: EncoderSettings) -> Encoder:
+    from bannermap.embedding.encoders.dinov2 import Dinov2Encoder
+
+    return Dinov2Encoder(settings)
+
+
 def _hf(settings: EncoderSettings) -> Encoder:
     from bannermap.embedding.encoders.hf import hf_encoder
 
@@ -118,6 +124,7 @@ def _remote(settings: EncoderSettings) -> Encoder:
 
 MAKERS: dict[str, Callable[[EncoderSettings], Encoder]] = {
     "perceptual": _perceptual,
+    "dinov2": _dinov2,
     "hf": _hf,
     "clip": _clip,
     "remote": _remote,

@@ -2,6 +2,7 @@
 
 from bannermap.platform.settings.common import LEAST_KEY_CHARACTERS
 from bannermap.platform.settings.images import DecodeSettings, EncoderLink, EncoderSettings, FetchSettings, RemoteSettings
+from bannermap.platform.settings.training import TrainingSettings
 from bannermap.platform.settings.whole import (
     ClusteringSettings,
     FeatureSettings,
@@ -28,4 +29,5 @@ __all__ = [
     "SampleSettings",
     "Settings",
     "SparkSettings",
+    "TrainingSettings",
 ]

@@ -2,34 +2,87 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from bannermap.platform.settings.common import Positive, Seconds, Section, VariableName
 
+OWN_SCHEMES = ("file", "http", "https", "s3")
+LOCAL_OR_CHAINED = frozenset(
+    {"local", "blockcache", "cached", "filecache", "simplecache", "dir", "reference", "generic", "async_wrapper", "dask"}
+    | {"asyncwrapper", "data", "git", "zip", "tar", "libarchive", "root", "arrow_hdfs"}
+)
+"""Names of fsspec that read the worker's own files, or that stand in front of another scheme which nobody allowed."""
+
 
 class FetchSettings(Section):
-    """Limits of one fetch."""
+    """What may be fetched, how fast, for how long, and where the bytes are kept."""
 
     fetch_deadline_s: Seconds
     connect_timeout_s: Seconds
+    read_timeout_s: Seconds
     max_bytes: Positive
-    threads_per_task: Annotated[int, Field(ge=1, le=256)]
+    concurrency_per_task: Annotated[int, Field(ge=1, le=1024)]
+    queued_images: Annotated[int, Field(ge=1, le=100_000)]
+    queued_bytes: Positive
+    per_host: Annotated[int, Field(ge=1, le=1024)]
     attempts: Annotated[int, Field(ge=1, le=10)]
     max_redirects: Annotated[int, Field(ge=0, le=20)]
-    schemes: tuple[Literal["file", "http", "https"], ...]
+    schemes: tuple[str, ...]
     allow_private_addresses: bool
-    user_agent: str
+    allowed_networks: tuple[str, ...]
+    user_agent: Annotated[str, Field(pattern=r"^[\x20-\x7e]+$")]
+    opt_out_directives: tuple[str, ...]
     retry_after_days: Annotated[int, Field(ge=0)]
+    give_up_after_days: Annotated[int, Field(ge=0)]
+    retry_also: tuple[str, ...]
+    image_cache: str | None
+
+    @field_validator("schemes")
+    @classmethod
+    def _schemes_have_a_reader(cls, schemes: tuple[str, ...]) -> tuple[str, ...]:
+        for scheme in schemes:
+            if scheme not in OWN_SCHEMES:
+                _check_file_system(scheme)
+        return schemes
+
+    @field_validator("allowed_networks")
+    @classmethod
+    def _networks_are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        for network in networks:
+            try:
+                ipaddress.ip_network(network)
+            except ValueError as error:
+                raise ValueError(f"{error}: write a network as address/bits, for example 10.20.0.0/16 or fd00:20::/32") from None
+        return networks
+
+
+def _check_file_system(scheme: str) -> None:
+    """Refuse a scheme that nothing here can read; fsspec is imported only for those that need it."""
+    if scheme in LOCAL_OR_CHAINED:
+        raise ValueError(f"{scheme} would let an address read any file of a worker: take file, which stays below paths.images")
+    import fsspec
+
+    try:
+        fsspec.get_filesystem_class(scheme)
+    except (ValueError, ImportError) as error:
+        raise ValueError(
+            f"nothing here reads {scheme}:// ({error}): correct the name, or install the package that gives fsspec this scheme, "
+            f"on the workers too; without fsspec there are {', '.join(OWN_SCHEMES)}"
+        ) from None
 
 
 class DecodeSettings(Section):
     """What may be decoded, checked before it is."""
 
-    formats: tuple[str, ...]
+    formats: tuple[Literal["jpeg", "png", "gif", "webp", "bmp", "avif"], ...]
     max_pixels: Positive
+    max_frame_pixels: Annotated[int, Field(ge=1, le=178_956_970)]  # Pillow opens nothing larger
+    max_side_px: Positive
     max_frames: Positive
+    max_decode_s: Seconds
 
 
 class RemoteSettings(Section):

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from bannermap.platform.settings.common import Cosine, Positive, Section, Share, VariableName
 from bannermap.platform.settings.images import DecodeSettings, EncoderSettings, FetchSettings
+from bannermap.platform.settings.training import TrainingSettings
 
 
 class Paths(Section):
@@ -129,6 +130,7 @@ class Settings(Section):
     features: FeatureSettings
     report: ReportSettings
     sample: SampleSettings
+    training: TrainingSettings
 
     @model_validator(mode="after")
     def _wide_themes_are_made(self) -> Settings:

@@ -1,0 +1,84 @@
+"""Training: the loss against a loop, batches that follow from their number, and a network that learns."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bannermap.training.batches import Pairs, batches
+from bannermap.training.loop import Recipe, train
+from bannermap.training.loss import info_nce
+from bannermap.training.network import PooledNetwork, make_network, sine_positions
+from bannermap.training.views import PHOTOGRAPHED, RENDITION, view
+
+RECIPE = Recipe(
+    steps=200, learning_rate=2e-3, weight_decay=0.05, temperature=0.1, kept_share=0.5, full_share=0.2, max_minutes=None
+)
+
+
+@pytest.fixture(scope="module")
+def photos():
+    rng = np.random.default_rng(0)
+    return [Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)).resize((160, 120)) for _ in range(12)]
+
+
+def test_loss_equals_a_loop_over_pairs():
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(2, 5, 7))
+    vectors /= np.linalg.norm(vectors, axis=2, keepdims=True)
+    rows, losses = vectors.reshape(10, 7), []
+    for i in range(10):
+        others = [math.exp(rows[i] @ rows[j] / 0.2) for j in range(10) if j != i]
+        losses.append(-math.log(math.exp(rows[i] @ rows[(i + 5) % 10] / 0.2) / sum(others)))
+    found = info_nce(torch.tensor(vectors[0]), torch.tensor(vectors[1]), 0.2)
+    assert float(found) == pytest.approx(np.mean(losses), abs=1e-9)
+
+
+def test_a_batch_follows_from_its_number_whoever_draws_it(photos):
+    pairs = Pairs(photos, things=20, side_px=28, steps=3, seed=5)
+    drawn = list(batches(pairs, workers=2))
+    assert all(torch.equal(a, pairs[n]) for n, a in enumerate(drawn))
+    assert drawn[0].shape == (2, 20, 28, 28, 3)
+    assert not torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0][0], drawn[0][1])
+
+
+@pytest.mark.parametrize("strength", [RENDITION, PHOTOGRAPHED])
+def test_a_view_is_a_square_of_its_picture_and_follows_from_the_seed(photos, strength):
+    one, again, other = (view(photos[0], strength, 28, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert one.shape == (28, 28, 3)
+    assert np.array_equal(one, again)
+    assert not np.array_equal(one, other)
+
+
+def test_positions_are_all_different_and_near_for_neighbours():
+    places = sine_positions(6, 32)
+    distances = torch.cdist(places, places)
+    assert distances[~torch.eye(36, dtype=torch.bool)].min() > 1e-3
+    assert distances[0, 1] < distances[0, 5]
+    assert distances[0, 6] < distances[0, 30]
+
+
+def test_a_network_learns_to_find_partners_that_it_has_not_seen(photos):
+    """Random weights find some partners by colour alone; training has to find more, on batches that were not trained on."""
+    network = PooledNetwork(make_network(48, 2, 3, 28, 0), emphasis_strength=2.0)
+    unseen = [Pairs(photos, things=40, side_px=28, steps=4, seed=99)[n] for n in range(4)]
+
+    def unseen_loss() -> float:
+        with torch.no_grad():
+            return float(np.mean([float(info_nce(*(network(views, 1.0) for views in batch), 0.1)) for batch in unseen]))
+
+    before, reports = unseen_loss(), []
+    train(network, batches(Pairs(photos, things=40, side_px=28, steps=200, seed=1), workers=0), RECIPE, reports.append)
+    assert [r.step for r in reports] == [100, 200]
+    assert unseen_loss() < before - 0.3
+
+
+def test_a_time_limit_ends_the_schedule_early(photos):
+    network = PooledNetwork(make_network(48, 1, 3, 28, 0), emphasis_strength=2.0)
+    hurried = Recipe(**{**RECIPE.__dict__, "steps": 10**9, "max_minutes": 1 / 60})
+    train(network, batches(Pairs(photos, things=4, side_px=28, steps=10**6, seed=1), workers=0), hurried, print)
