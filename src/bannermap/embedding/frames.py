@@ -29,3 +29,15 @@ IMAGES = Table(
     key=("image_url",),
     format="frame",
 )
+EXTERNAL_ROWS = Table(
+    name="external_rows",
+    about="Vectors that were made elsewhere, looked at.",
+    columns={
+        "id": "string: as it came",
+        "dimensions": "int: as it came; null without a vector",
+        "reason": "string: why it cannot be used; null where it can",
+        "vector": "array<float>: unit length; null where there is a reason",
+    },
+    key=("id",),
+    format="frame",
+)

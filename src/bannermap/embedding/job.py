@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from bannermap.embedding import transforms as t
+from bannermap.embedding.encoders.chain import check_encoders
 from bannermap.embedding.encoders.interface import make_encoder
 from bannermap.embedding.frames import ADDRESSES
 from bannermap.embedding.kernel import ImageKernel
@@ -100,6 +101,10 @@ def run_on_files(spark: SparkSession, settings: Settings, values: Mapping[str, s
     say(f"{len(names)} files in {root}: {by_status}; vectors in {values['out']}")
 
 
+def _check(settings: Settings) -> None:
+    check_encoders(settings.encoder)
+
+
 PHASES = ("fetch, decode and encode", "write bytes and vectors", "encode stored images", "write image_fetches")
-STAGE = Stage("embed_banners", run, PHASES)
-FILES = FileMode({"images": "folder of images, searched with its subfolders"}, run_on_files)
+STAGE = Stage("embed_banners", run, PHASES, check=_check)
+FILES = FileMode({"images": "folder of images, searched with its subfolders"}, run_on_files, check=_check)
