@@ -5,6 +5,7 @@ A family (`hf`, `clip`) says which class loads the checkpoint and what of its ou
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,8 +155,6 @@ class Backbone:
 
     def _arguments(self, model: Any) -> dict[str, Any]:
         """Position tables are stretched to other sizes than the checkpoint's, by models that need to be told so."""
-        import inspect
-
         other_size = self._mode == "grid" or self._side != self._own_side
         takes = "interpolate_pos_encoding" in inspect.signature(type(model).forward).parameters
         return {"interpolate_pos_encoding": True} if other_size and takes else {}
