@@ -18,7 +18,7 @@ MORE_SPARK_MODULES = {
     *("clustering/lineage.py", "clustering/keepers.py"),
     *("features/events.py", "features/files.py", "features/intake.py", "features/publication.py"),
     "report/gather.py",
-    "embedding/encoders/devices.py",
+    *("embedding/encoders/devices.py", "embedding/importing.py", "embedding/calibrating.py"),
     *("features/users.py", "features/proofs.py", "features/republication.py", "features/erasure.py"),
 }
 
@@ -66,6 +66,13 @@ def test_importing_the_packages_loads_nothing_heavy():
     heavy = "{'pyspark', 'torch', 'faiss', 'numba', 'transformers', 'pandas'}"
     packages = ", ".join(f"bannermap.{p.name}" for p in SOURCE.iterdir() if (p / "__init__.py").exists())
     code = f"import sys, {packages}, bannermap.platform.cli, bannermap.platform.storage; print({heavy} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
+
+
+def test_encoders_are_imported_when_they_are_configured():
+    heavy = "{'torch', 'transformers', 'safetensors', 'huggingface_hub'}"
+    modules = "bannermap.embedding.job, bannermap.embedding.importing, bannermap.embedding.encoders.chain"
+    code = f"import sys, {modules}; print({heavy} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
 
 

@@ -78,7 +78,7 @@ def unit(vectors: torch.Tensor) -> np.ndarray:
     return torch.nn.functional.normalize(vectors.double(), dim=1).numpy()
 
 
-@pytest.mark.parametrize("number, kind", enumerate([*HF, *CLIP]))
+@pytest.mark.parametrize("number, kind", list(enumerate([*HF, *CLIP])))
 def test_vectors_are_those_of_transformers(number, kind, make, checkpoints):
     shown, mode = pictures(1, SIZES), ("resize", "letterbox", "center_crop")[number % 3]
     vectors = encode_pictures(make(kind, resize_mode=mode), shown)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 import transformers as tf
 
+torch.set_num_threads(1)  # models this small only wait for each other's threads, and tests run beside others
 SMALL = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
 
 

@@ -58,6 +58,8 @@ def test_production_example_is_valid():
     [
         ("clustering.k_neighbours=3", "Did you mean 'k_neighbors'?"),
         ("clusterin.k_neighbors=3", "Did you mean 'clustering'?"),
+        ("encoder.chain=[{name: remote}, {name: perceptual, weigths: x}]", "Did you mean 'weights'?"),
+        ("encoder.remote={endpiont: x}", "Did you mean 'endpoint'?"),
         ("clustering.accept_cohesion=96", "did you mean 0.96?"),
         ("clustering.k_neighbors=0", "greater than or equal to 1"),
         ("clustering.k_neighbors=many", "valid integer"),

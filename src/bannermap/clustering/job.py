@@ -30,6 +30,7 @@ from bannermap.platform.tables import (
     CLUSTERS,
     DUPLICATE_SETS,
     EMBEDDINGS,
+    EXTERNAL_VECTORS,
     FILE_CLUSTERS,
     FILE_MEMBERS,
     FILE_REJECTS,
@@ -51,7 +52,7 @@ def run(context: JobContext) -> None:
     warehouse, settings, day = context.warehouse, context.settings, context.dt
     encoder_id = _encoder_id(context)
     with context.phase("number the pictures"):
-        pictures = _pictures(context).persist()
+        pictures = _pictures(context, encoder_id).persist()
         vectors = warehouse.read(EMBEDDINGS, "embed_banners").where(F.col("encoder_id") == encoder_id)
         nodes = _usable_nodes(context, t.pictures_with_vectors(pictures, vectors))
         known = known_clusterings(context)
@@ -97,10 +98,14 @@ def _encoder_id(context: JobContext) -> str:
     return str(chosen)
 
 
-def _pictures(context: JobContext) -> DataFrame:
+def _pictures(context: JobContext, encoder_id: str) -> DataFrame:
+    """The banners' pictures; of an encoder whose vectors were imported by banner_id, what stands in for them."""
     days = context.warehouse.read(BANNER_DAYS, "dedupe_banners")
     if days.where(F.col("dt") == F.lit(context.dt)).isEmpty():
         raise InputError(f"banner_days has nothing for {context.dt}. Run dedupe_banners and embed_banners for that day first.")
+    external = context.warehouse.read_or_empty(EXTERNAL_VECTORS).where(F.col("encoder_id") == encoder_id)
+    if not external.isEmpty():
+        return t.external_pictures(days, external, context.dt)
     return t.banner_pictures(days, context.warehouse.read(IMAGE_FETCHES, "embed_banners"), context.dt)
 
 

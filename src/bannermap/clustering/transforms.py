@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from bannermap.clustering.frames import NODES
 from bannermap.platform.config import settings_json
-from bannermap.platform.tables import CLUSTER_MEMBERS, CLUSTERS, NEIGHBOURS
+from bannermap.platform.tables import CLUSTER_MEMBERS, CLUSTERS, IMAGE_FETCHES, NEIGHBOURS
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -39,6 +39,24 @@ def banner_pictures(banner_days: DataFrame, image_fetches: DataFrame, day: datet
     chosen = seen.join(facts, ["banner_id", "image_url"], "left").groupBy("banner_id")
     pictures = chosen.agg(newest, F.min("first_dt").alias("first_seen_dt")).where("p IS NOT NULL")
     return pictures.select("banner_id", "first_seen_dt", "p.facts.*")
+
+
+def external_pictures(banner_days: DataFrame, external_vectors: DataFrame, day: datetime.date) -> DataFrame:
+    """What stands in for the picture of each banner whose vector was imported by a day; columns as of `banner_pictures`.
+
+    Nothing is known of these pictures, so each banner has one of its own and no size.
+
+    Args:
+        banner_days: the table.
+        external_vectors: rows of one encoder_id.
+        day: the day.
+    """
+    first = banner_days.where(F.col("dt") <= F.lit(day)).groupBy("banner_id").agg(F.min("dt").alias("first_seen_dt"))
+    imported = external_vectors.where(F.col("imported_dt") <= F.lit(day)).select("banner_id", "content_hash")
+    types = {c: IMAGE_FETCHES.type_of(c) for c in PICTURE_FACTS}
+    facts = {c: F.lit(None).cast(kind) for c, kind in types.items() if c not in ("pixel_hash", "content_hash")}
+    known = imported.withColumns({"pixel_hash": F.col("content_hash"), **facts})
+    return first.join(known, "banner_id").select("banner_id", "first_seen_dt", *PICTURE_FACTS)
 
 
 def pictures_with_vectors(pictures: DataFrame, vectors: DataFrame) -> DataFrame:

@@ -9,50 +9,50 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from bannermap.embedding import transforms as t
-from bannermap.embedding.encoders.interface import make_encoder
+from bannermap.embedding.encoders.chain import check_encoders, make_chain
 from bannermap.embedding.fetching.checks import check_fetching
 from bannermap.embedding.frames import ADDRESSES
 from bannermap.embedding.kernel import ImageKernel
-from bannermap.embedding.statuses import OK
+from bannermap.embedding.making import Workshop, made_in_tasks, tasks_of
+from bannermap.embedding.statuses import ENCODER_UNAVAILABLE, OK
 from bannermap.platform.cli import FileMode, Stage
 from bannermap.platform.errors import InputError
+from bannermap.platform.image_store import keep_bytes, stored_bytes
 from bannermap.platform.runs import JobContext, say
 from bannermap.platform.settings import Settings
-from bannermap.platform.tables import BANNER_DAYS, EMBEDDINGS, FILE_EMBEDDINGS, IMAGE_BYTES, IMAGE_FETCHES
+from bannermap.platform.tables import BANNER_DAYS, EMBEDDINGS, FILE_EMBEDDINGS, IMAGE_FETCHES
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
-
-TASKS_PER_CORE = 2
 
 
 def run(context: JobContext) -> None:
     """Fetch, decode and encode what is new among the day's banners.
 
-    Bytes are written before vectors and vectors before the fetch rows that say "done": a run that was killed anywhere is
-    completed by running it again, and a second run fetches and encodes nothing.
+    Tasks leave each finished batch aside. Bytes are written before vectors and vectors before the fetch rows that say "done": a
+    run that was killed anywhere is completed by running it again, and a second run fetches and encodes nothing.
     """
-    warehouse = context.warehouse
+    warehouse, settings = context.warehouse, context.settings
     today = warehouse.read(BANNER_DAYS, "dedupe_banners").where(F.col("dt") == F.lit(context.dt))
     if today.isEmpty():
         raise InputError(f"banner_days has nothing for {context.dt}. Run dedupe_banners for that day first.")
     fetches = warehouse.read_or_empty(IMAGE_FETCHES)
-    kernel, tasks = image_kernel(context.settings, context.settings.paths.images), _tasks(warehouse.spark)
-    encoder_id = make_encoder(context.settings.encoder).encoder_id
-    pairs = t.pairs_to_fetch(today, fetches, context.dt, context.settings.fetch).persist()
+    workshop = Workshop(context, image_kernel(settings, settings.paths.images))
+    pairs = t.pairs_to_fetch(today, fetches, context.dt, settings.fetch).persist()
     with context.phase("fetch, decode and encode"):
-        images = t.fetched_images(pairs, kernel, tasks).persist()
         context.run.rows_in = pairs.count()
-        context.run.metrics["images_fetched"] = images.count()
+        images = workshop.from_addresses(t.addresses_of(pairs)).persist()
+        context.run.metrics.update(t.totals(images))
     with context.phase("write bytes and vectors"):
-        warehouse.insert_new(IMAGE_BYTES, t.byte_rows(images))
-        warehouse.insert_new(EMBEDDINGS, t.vector_rows(images, encoder_id))
+        keep_bytes(warehouse, settings.fetch.image_cache, t.byte_rows(images))
+        warehouse.insert_new(EMBEDDINGS, t.vector_rows(images))
     with context.phase("encode stored images"):
-        _encode_stored(context, today, fetches, kernel, encoder_id)
+        _encode_stored(context, today, fetches, workshop)
     with context.phase("write image_fetches"):
         rows = t.fetch_rows(pairs, images, context.dt).persist()
         _count(context, rows)
         warehouse.merge(IMAGE_FETCHES, rows)
+    workshop.clear()
     warehouse.spark.catalog.clearCache()
 
 
@@ -66,24 +66,25 @@ def image_kernel(settings: Settings, root: str) -> ImageKernel:
     return ImageKernel(str(Path(root).resolve()), settings.fetch, settings.decode, settings.encoder)
 
 
-def _tasks(spark: SparkSession) -> int:
-    return TASKS_PER_CORE * spark.sparkContext.defaultParallelism
-
-
-def _encode_stored(context: JobContext, today: DataFrame, fetches: DataFrame, kernel: ImageKernel, encoder_id: str) -> None:
-    """Vectors for pictures that an earlier run fetched under another encoder."""
-    warehouse = context.warehouse
-    missing = t.contents_without_vector(today, fetches, warehouse.read_or_empty(EMBEDDINGS), encoder_id).persist()
+def _encode_stored(context: JobContext, today: DataFrame, fetches: DataFrame, workshop: Workshop) -> None:
+    """Vectors for pictures that an earlier run fetched under another encoder, or when this one was away."""
+    warehouse, settings = context.warehouse, context.settings
+    made, encoder_ids = warehouse.read_or_empty(EMBEDDINGS), make_chain(settings.encoder).encoder_ids
+    missing = t.contents_without_vector(today, fetches, made, encoder_ids).persist()
     context.run.metrics["stored_images_encoded"] = missing.count()
     if context.run.metrics["stored_images_encoded"]:
-        images = t.encoded_images(missing, warehouse.read(IMAGE_BYTES), kernel, _tasks(warehouse.spark))
-        warehouse.insert_new(EMBEDDINGS, t.vector_rows(images, encoder_id))
+        files = stored_bytes(warehouse, settings.fetch.image_cache, missing)
+        images = workshop.from_bytes(files)
+        warehouse.insert_new(EMBEDDINGS, t.vector_rows(images))
 
 
 def _count(context: JobContext, rows: DataFrame) -> None:
     counts = {r["status"]: r["count"] for r in rows.groupBy("status").count().collect()}
     context.run.rows_out = counts.pop(OK, 0)
     context.run.rejected.update(counts)
+    if waiting := int(context.run.metrics["images_not_encoded"]):
+        context.run.rejected[ENCODER_UNAVAILABLE] = waiting
+        say(f"{waiting} pictures have no vector yet, since their encoder was not available; the next run of a day encodes them")
 
 
 def run_on_files(spark: SparkSession, settings: Settings, values: Mapping[str, str]) -> None:
@@ -93,14 +94,20 @@ def run_on_files(spark: SparkSession, settings: Settings, values: Mapping[str, s
     if not names:
         raise InputError(f"{root} is not a folder with files. Give the folder that holds the pictures.")
     addresses = spark.createDataFrame([(name,) for name in names], ADDRESSES.schema)
-    images = t.fetched_images(addresses, image_kernel(settings, str(root)), _tasks(spark))
-    rows = FILE_EMBEDDINGS.select(images.withColumnRenamed("image_url", "file")).persist()
+    spread = addresses.repartition(tasks_of(spark), "image_url")
+    images = made_in_tasks(spread, image_kernel(settings, str(root)).from_addresses, settings.encoder)
+    rows = FILE_EMBEDDINGS.select(t.file_rows(images)).persist()
     rows.write.mode("overwrite").parquet(values["out"])
     counts = rows.groupBy("status").count().orderBy("status").collect()
     by_status = ", ".join(f"{r['count']} {r['status']}" for r in counts)
     say(f"{len(names)} files in {root}: {by_status}; vectors in {values['out']}")
 
 
+def _check(settings: Settings) -> None:
+    check_fetching(settings)
+    check_encoders(settings.encoder)
+
+
 PHASES = ("fetch, decode and encode", "write bytes and vectors", "encode stored images", "write image_fetches")
-STAGE = Stage("embed_banners", run, PHASES, check_fetching)
-FILES = FileMode({"images": "folder of images, searched with its subfolders"}, run_on_files)
+STAGE = Stage("embed_banners", run, PHASES, _check)
+FILES = FileMode({"images": "folder of images, searched with its subfolders"}, run_on_files, check=_check)

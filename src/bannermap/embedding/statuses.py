@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 OK = "ok"
+ENCODER_UNAVAILABLE = "encoder_unavailable"
+"""Of a picture that is there and has no vector yet; in image_fetches it is ok, since nothing has to be fetched again."""
 
 FETCH_FAILURES = (
     "no_address",

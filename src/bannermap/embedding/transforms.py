@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from bannermap.embedding.frames import ADDRESSES, CONTENTS, IMAGES, STORED_IMAGES
-from bannermap.embedding.statuses import FINAL_FAILURES, OK
+from bannermap.embedding.frames import ADDRESSES, CONTENTS, STEPS
+from bannermap.embedding.statuses import ENCODER_UNAVAILABLE, FINAL_FAILURES, OK
 from bannermap.platform.tables import EMBEDDINGS, IMAGE_BYTES, IMAGE_FETCHES
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-    from bannermap.embedding.fetching.cache import ImageCache
-    from bannermap.embedding.kernel import ImageKernel
     from bannermap.platform.settings import FetchSettings
 
 
@@ -45,23 +44,16 @@ def pairs_to_fetch(today: DataFrame, fetches: DataFrame, day: datetime.date, set
     return wanted.select("banner_id", "image_url", "first_failed_dt")
 
 
-def fetched_images(pairs: DataFrame, kernel: ImageKernel, tasks: int) -> DataFrame:
-    """`IMAGES` of the distinct addresses: an address that several banners share is fetched once."""
-    addresses = ADDRESSES.select(pairs).distinct().repartition(tasks, "image_url")
-    return addresses.mapInArrow(kernel.from_addresses, IMAGES.schema)
+def addresses_of(pairs: DataFrame) -> DataFrame:
+    """`ADDRESSES` of pairs: an address that several banners share is fetched once."""
+    return ADDRESSES.select(pairs).distinct()
 
 
-def encoded_images(missing: DataFrame, image_bytes: DataFrame, kernel: ImageKernel, tasks: int) -> DataFrame:
-    """`IMAGES` of stored bytes that have no vector of this encoder yet: nothing is fetched again."""
-    stored = STORED_IMAGES.select(image_bytes.join(missing, "content_hash", "left_semi"))
-    return stored.repartition(tasks, "content_hash").mapInArrow(kernel.from_bytes, IMAGES.schema)
-
-
-def contents_without_vector(today: DataFrame, fetches: DataFrame, embeddings: DataFrame, encoder_id: str) -> DataFrame:
-    """content_hash of pictures of the day's banners for which the encoder has made no vector."""
+def contents_without_vector(today: DataFrame, fetches: DataFrame, embeddings: DataFrame, encoder_ids: Sequence[str]) -> DataFrame:
+    """`CONTENTS` of the day's banners for which no encoder of the chain has made a vector."""
     pictures = fetches.where(F.col("status") == OK).join(today.select("banner_id").distinct(), "banner_id", "left_semi")
-    made = embeddings.where(F.col("encoder_id") == encoder_id)
-    return pictures.select("content_hash").distinct().join(made, "content_hash", "left_anti")
+    made = embeddings.where(F.col("encoder_id").isin(*encoder_ids))
+    return CONTENTS.select(pictures).distinct().join(made, "content_hash", "left_anti")
 
 
 def fetch_rows(pairs: DataFrame, images: DataFrame, day: datetime.date) -> DataFrame:
@@ -83,17 +75,23 @@ def byte_rows(images: DataFrame) -> DataFrame:
     return IMAGE_BYTES.select(images.where("data IS NOT NULL").dropDuplicates(["content_hash"]))
 
 
-def put_in_cache(images: DataFrame, cache: ImageCache) -> DataFrame:
-    """`CONTENTS` of decodable images, each stored in the cache as its row is computed: an action has to ask for them."""
-    return STORED_IMAGES.select(byte_rows(images)).mapInArrow(cache.put_batches, CONTENTS.schema)
+def vector_rows(images: DataFrame) -> DataFrame:
+    """`EMBEDDINGS`: one vector per encoder and content."""
+    return EMBEDDINGS.select(images.where("vector IS NOT NULL").dropDuplicates(["encoder_id", "content_hash"]))
 
 
-def images_of_cache(missing: DataFrame, cache: ImageCache) -> DataFrame:
-    """`STORED_IMAGES` of contents that the cache has; in place of `IMAGE_BYTES`."""
-    return CONTENTS.select(missing).mapInArrow(cache.get_batches, STORED_IMAGES.schema)
+def totals(images: DataFrame) -> dict[str, float]:
+    """What the making of images took and left, summed over tasks: seconds of each step, and pictures without a vector."""
+    seconds = {f"{step}_task_s": F.sum(f"{step}_s") for step in STEPS}
+    waiting = {"images_not_encoded": F.count("not_encoded"), "images_fetched": F.count("*")}
+    row = images.agg(*(F.coalesce(v, F.lit(0)).alias(k) for k, v in {**seconds, **waiting}.items())).first()
+    return {name: float(value) for name, value in row.asDict().items()} if row else {}
 
 
-def vector_rows(images: DataFrame, encoder_id: str) -> DataFrame:
-    """`EMBEDDINGS`: one vector per distinct content."""
-    made = images.where("vector IS NOT NULL").dropDuplicates(["content_hash"])
-    return EMBEDDINGS.select(made.withColumn("encoder_id", F.lit(encoder_id)))
+def file_rows(images: DataFrame) -> DataFrame:
+    """Rows of `FILE_EMBEDDINGS`: a picture that its encoder could not take has no vector and so a status of its own."""
+    waits = F.col("not_encoded").isNotNull()
+    status = F.when(waits, F.lit(ENCODER_UNAVAILABLE)).otherwise(F.col("status"))
+    return images.withColumns({"status": status, "error": F.coalesce("not_encoded", "error")}).withColumnRenamed(
+        "image_url", "file"
+    )

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -105,5 +105,7 @@ def _percentage_hint(detail: dict[str, Any], given: Any) -> str:
 def _known_keys(location: tuple[Any, ...]) -> list[str]:
     model: Any = Settings
     for part in location:
-        model = model.model_fields[part].annotation
+        if isinstance(part, str):  # a number is a place in a list, whose items are of one model
+            found = model.model_fields[part].annotation
+            model = get_args(found)[0] if get_origin(found) is tuple else found
     return list(model.model_fields)

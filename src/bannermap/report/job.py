@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -12,11 +13,11 @@ from pyspark.sql import functions as F
 
 from bannermap.platform.cli import Stage
 from bannermap.platform.errors import InputError
+from bannermap.platform.image_store import stored_bytes
 from bannermap.platform.runs import JobContext
 from bannermap.platform.tables import (
     CLUSTER_LINEAGE,
     CLUSTERINGS,
-    IMAGE_BYTES,
     IMAGE_FETCHES,
     NO_DAY,
     REGISTRY_DAYS,
@@ -106,7 +107,8 @@ def _images(source: Source, shown: Sequence[Cluster], outliers: Sequence[Outlier
     wanted |= {(c.medoid, ICON_PX) for c in shown if split}
     asked = source.context.warehouse.spark.createDataFrame(sorted(wanted), "pixel_hash string, side int").persist()
     fetches = source.table(IMAGE_FETCHES)
-    return _collected(t.drawn(asked, fetches, source.table(IMAGE_BYTES)), t.addresses(asked, fetches))
+    bytes_of = functools.partial(stored_bytes, source.context.warehouse, source.context.settings.fetch.image_cache)
+    return _collected(t.drawn(asked, fetches, bytes_of), t.addresses(asked, fetches))
 
 
 def _hashes(cluster: Cluster) -> set[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -150,13 +150,13 @@ def pairs(near_duplicates: DataFrame, duplicate_sets: DataFrame) -> DataFrame:
     return near_duplicates.withColumns(ranked).join(kept, "set_id", "left")
 
 
-def drawn(wanted: DataFrame, image_fetches: DataFrame, image_bytes: DataFrame) -> DataFrame:
+def drawn(wanted: DataFrame, image_fetches: DataFrame, bytes_of: Callable[[DataFrame], DataFrame]) -> DataFrame:
     """`DRAWN` of the pictures, drawn in the tasks that hold the bytes, each file decoded once.
 
     Args:
         wanted: pixel_hash, side; repeated rows are fine.
         image_fetches: the table.
-        image_bytes: the table.
+        bytes_of: distinct content_hash -> content_hash, data.
     """
     types = (pa.string(), pa.int32(), pa.binary(), pa.float64(), pa.float64())  # of DRAWN's columns
 
@@ -169,7 +169,8 @@ def drawn(wanted: DataFrame, image_fetches: DataFrame, image_bytes: DataFrame) -
 
     sides = wanted.groupBy("pixel_hash").agg(F.array_sort(F.collect_set("side")).alias("sides"))
     known = image_fetches.where("status = 'ok'").groupBy("pixel_hash").agg(F.min("content_hash").alias("content_hash"))
-    found = sides.join(known, "pixel_hash").join(image_bytes, "content_hash")
+    asked = sides.join(known, "pixel_hash").persist()
+    found = asked.join(bytes_of(asked.select("content_hash").distinct()), "content_hash")
     return found.select("pixel_hash", "sides", "data").mapInArrow(paint, DRAWN.schema)
 
 

@@ -5,6 +5,7 @@ A family (`hf`, `clip`) says which class loads the checkpoint and what of its ou
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,9 +100,9 @@ class Backbone:
 
     @property
     def encoder_id(self) -> str:
-        """Names what changes a vector. ``auto`` precision is a class of its own: bf16 on GPUs agrees with fp32 to 1e-3 or so."""
+        """Names what changes a vector."""
         seen = "trim" if self._settings.trim_borders else "whole"
-        digest, precision = weights_digest(self._folder)[:12], self._settings.precision
+        digest, precision = weights_digest(self._folder)[:12], precision_of(self._settings)
         return f"{self._family.name}-{self._kind}-{digest}-{seen}-{self._mode}{self._side}-{precision}"
 
     def check(self) -> None:
@@ -138,12 +139,14 @@ class Backbone:
 
     def _ready(self) -> tuple[str, Any, frozenset[str], dict[str, Any]]:
         """Device, model, missing weights, arguments; a process whose next task has another device loads again."""
+        import torch
+
         device = task_device()
         if self._loaded is None or self._loaded[0] != device:
             self._loaded = None
             limit_threads()
             model, missing = self._load_checked()
-            model.to(device=device, dtype=precision_of(self._settings.precision, device))  # type: ignore[call-arg]
+            model.to(device=device, dtype={"fp32": torch.float32, "bf16": torch.bfloat16}[precision_of(self._settings)])  # type: ignore[call-arg]
             self._loaded = device, model, missing, self._arguments(model)
         return self._loaded
 
@@ -154,8 +157,6 @@ class Backbone:
 
     def _arguments(self, model: Any) -> dict[str, Any]:
         """Position tables are stretched to other sizes than the checkpoint's, by models that need to be told so."""
-        import inspect
-
         other_size = self._mode == "grid" or self._side != self._own_side
         takes = "interpolate_pos_encoding" in inspect.signature(type(model).forward).parameters
         return {"interpolate_pos_encoding": True} if other_size and takes else {}

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 if TYPE_CHECKING:
-    import torch
+    from bannermap.platform.settings import EncoderSettings
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "defaultcpuallocator")
 
@@ -28,18 +28,12 @@ def task_device() -> str:
     return "cuda" if address is None else f"cuda:{_visible_number(address)}"
 
 
-def precision_of(setting: str, device: str) -> torch.dtype:
-    """The type of a model's weights and activations.
-
-    Args:
-        setting: ``encoder.precision``; ``auto`` is bf16 on a GPU and fp32 on a CPU.
-        device: see `task_device`.
-    """
-    import torch
-
-    if setting == "auto":
-        setting = "fp32" if device == "cpu" else "bf16"
-    return {"fp32": torch.float32, "bf16": torch.bfloat16}[setting]
+def precision_of(settings: EncoderSettings) -> Literal["fp32", "bf16"]:
+    """The type of a model's weights and activations, from the settings alone: the driver, which has other devices than the tasks,
+    names it in encoder_id."""
+    if settings.precision == "auto":
+        return "bf16" if settings.gpu_per_task else "fp32"
+    return settings.precision
 
 
 def limit_threads() -> None:

@@ -1,9 +1,9 @@
 """The configuration as frozen models: every key with its range. `conf/base.yaml` gives each key its value and reason."""
 
+from bannermap.platform.settings.common import LEAST_KEY_CHARACTERS
 from bannermap.platform.settings.images import DecodeSettings, EncoderLink, EncoderSettings, FetchSettings, RemoteSettings
 from bannermap.platform.settings.training import TrainingSettings
 from bannermap.platform.settings.whole import (
-    LEAST_KEY_CHARACTERS,
     ClusteringSettings,
     FeatureSettings,
     Paths,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from bannermap.platform.settings.common import Positive, Seconds, Section
+from bannermap.platform.settings.common import Positive, Seconds, Section, VariableName
 
 OWN_SCHEMES = ("file", "http", "https", "s3")
 CACHE_SCHEMES = ("file", "s3", "s3a", "gs", "hdfs", "abfs", "abfss")
@@ -94,6 +94,7 @@ class DecodeSettings(Section):
     max_side_px: Positive
     max_frames: Positive
     max_decode_s: Seconds
+    threads_per_task: Annotated[int, Field(ge=1, le=256)]
 
 
 class RemoteSettings(Section):
@@ -101,7 +102,7 @@ class RemoteSettings(Section):
 
     endpoint: str | None
     model: str | None
-    key_variable: str | None
+    key_variable: VariableName | None
     deadline_s: Seconds
     attempts: Annotated[int, Field(ge=1, le=10)]
     batch_images: Annotated[int, Field(ge=1, le=1024)]
@@ -117,6 +118,7 @@ class EncoderSettings(Section):
     trim_borders: bool
     emphasis_strength: Annotated[float, Field(ge=0.0, le=100.0)]
     precision: Literal["auto", "fp32", "bf16"]
+    gpu_per_task: Annotated[float, Field(ge=0.0, le=16.0)]
     calibration: str | None
     batch_images: Annotated[int, Field(ge=1, le=4096)]
     max_batch_tokens: Annotated[int, Field(ge=16, le=10_000_000)]
@@ -125,7 +127,7 @@ class EncoderSettings(Section):
 
 
 class EncoderLink(Section):
-    """A further encoder of a chain: the keys in which it differs from the first."""
+    """A further encoder of a chain. These keys are its own, null where they are not given; the others are the first one's."""
 
     name: Literal["perceptual", "dinov2", "hf", "clip", "remote"]
     weights: str | None = None

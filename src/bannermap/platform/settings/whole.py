@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from bannermap.platform.settings.common import Cosine, Positive, Section, Share
+from bannermap.platform.settings.common import Cosine, Positive, Section, Share, VariableName
 from bannermap.platform.settings.images import DecodeSettings, EncoderSettings, FetchSettings
 from bannermap.platform.settings.training import TrainingSettings
-
-LEAST_KEY_CHARACTERS = 32
-"""Of the key of pseudonyms. Names of variables must be shorter, so that no key is ever taken for a name and then printed."""
 
 
 class Paths(Section):
@@ -88,18 +84,8 @@ class FeatureSettings(Section):
     wide_themes: Annotated[int, Field(ge=1, le=32)]
     wide_events: Annotated[tuple[Literal["request", "impression", "click"], ...], Field(min_length=1)]
     pseudonymise_users: bool
-    pseudonym_key_variable: str
+    pseudonym_key_variable: VariableName
     purge_retention_hours: Annotated[float, Field(ge=0.0, le=24.0 * 365)]
-
-    @field_validator("pseudonym_key_variable")
-    @classmethod
-    def _is_a_name(cls, name: str) -> str:
-        if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name) or len(name) >= LEAST_KEY_CHARACTERS:
-            raise ValueError(
-                f"it must be the name of an environment variable, of letters, digits and _, shorter than {LEAST_KEY_CHARACTERS} "
-                "characters; the key itself belongs into that variable and never into the configuration"
-            )
-        return name
 
     @field_validator("wide_events")
     @classmethod

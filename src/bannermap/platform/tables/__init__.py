@@ -23,6 +23,7 @@ from bannermap.platform.tables.clustering import (
 from bannermap.platform.tables.declaration import Table
 from bannermap.platform.tables.embedding import (
     EMBEDDINGS,
+    EXTERNAL_VECTORS,
     FILE_EMBEDDINGS,
     IMAGE_BYTES,
     IMAGE_FETCHES,
@@ -110,6 +111,7 @@ __all__ = [
     "EVENT_LOG",
     "EVENT_LOG_DAYS",
     "EVENT_TYPES",
+    "EXTERNAL_VECTORS",
     "FEATURE_PUBLICATIONS",
     "FILE_CLUSTERS",
     "FILE_EMBEDDINGS",

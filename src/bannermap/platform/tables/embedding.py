@@ -53,6 +53,18 @@ EMBEDDINGS = Table(
     key=("encoder_id", "content_hash"),
     partition_by=("encoder_id",),
 )
+EXTERNAL_VECTORS = Table(
+    name="external_vectors",
+    about="Banners whose vectors were made elsewhere and imported by banner_id: no picture stands behind them.",
+    columns={
+        "encoder_id": "string: see embeddings; starts with external-",
+        "banner_id": "string: see banners; it may be one that no log has had yet",
+        "content_hash": "string: external: and the banner_id, under which embeddings holds the vector",
+        "imported_dt": "date: day of the run that brought it first; clusterings of earlier days do not see it",
+    },
+    key=("encoder_id", "banner_id"),
+    partition_by=("encoder_id",),
+)
 
 FILE_EMBEDDINGS = Table(
     name="file_embeddings",

@@ -1,0 +1,155 @@
+"""Images made by tasks that may be killed: each batch is staged as it ends, and what is staged is not made again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from pyspark.sql import functions as F
+
+from bannermap.embedding.frames import IMAGES
+from bannermap.embedding.kernel import ImageKernel
+from bannermap.embedding.staging import Staging
+from bannermap.platform.config import settings_json
+from bannermap.platform.files import path_exists, remove
+from bannermap.platform.runs import JobContext
+from bannermap.platform.settings import EncoderSettings
+
+if TYPE_CHECKING:
+    from pyspark.resource import ResourceProfile
+    from pyspark.sql import DataFrame, SparkSession
+
+TASKS_PER_CORE = 2
+Batches = Iterable[pa.RecordBatch]
+Making = Callable[[Batches], Iterator[pa.RecordBatch]]
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Where a run has its images made.
+
+    Attributes:
+        context: of the run; in a dry run nothing is staged.
+        kernel: what tasks do.
+    """
+
+    context: JobContext
+    kernel: ImageKernel
+
+    def from_addresses(self, addresses: DataFrame) -> DataFrame:
+        """`IMAGES` of `ADDRESSES`."""
+        return self._made(addresses, "image_url", self.kernel.from_addresses)
+
+    def from_bytes(self, stored: DataFrame) -> DataFrame:
+        """`IMAGES` of `STORED_IMAGES`."""
+        return self._made(stored, "content_hash", self.kernel.from_bytes)
+
+    def clear(self) -> None:
+        """Remove what was staged for the day, by this run and by those that were killed before it."""
+        if not self.context.warehouse.read_only:
+            remove(self.context.warehouse.spark, self._day_folder)
+
+    def _made(self, todo: DataFrame, key: str, making: Making) -> DataFrame:
+        spark, encoder = self.context.warehouse.spark, self.kernel.encoder
+        if self.context.warehouse.read_only:
+            return made_in_tasks(todo.repartition(tasks_of(spark), key), making, encoder)
+        folder = f"{self._day_folder}/{key}-{self._digest}"
+        if path_exists(spark, folder):
+            done = _staged(spark, folder).select(F.col(key).alias("done"))
+            todo = todo.join(done, F.col(key).eqNullSafe(F.col("done")), "left_anti")
+        task = StagedTask(making, Staging(folder), key, self.context.run.run_id[:12])
+        made_in_tasks(todo.repartition(tasks_of(spark), key), task, encoder, "images int").count()
+        return _once_each(_staged(spark, folder), key) if path_exists(spark, folder) else spark.createDataFrame([], IMAGES.schema)
+
+    @property
+    def _day_folder(self) -> str:
+        return f"{self.context.warehouse.root.rstrip('/')}/_staging/embed_banners/dt={self.context.dt}"
+
+    @property
+    def _digest(self) -> str:
+        """Of all settings that change what is made: batches of other settings are not gone on with."""
+        parts = (self.kernel.root, *map(settings_json, (self.kernel.fetch, self.kernel.decode, self.kernel.encoder)))
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class StagedTask:
+    """What a task runs in mapInArrow: makes images, stages each batch, and tells only how many.
+
+    Attributes:
+        making: `ADDRESSES` or `STORED_IMAGES` to `IMAGES`.
+        staging: where batches go.
+        key: column by which an input is recognised.
+        run: first letters of the run's id; a task's inputs are the same in all its attempts, but not in another run.
+    """
+
+    making: Making
+    staging: Staging
+    key: str
+    run: str
+
+    def __call__(self, batches: Batches) -> Iterator[pa.RecordBatch]:
+        """One row per batch: the number of its images."""
+        from pyspark import TaskContext
+
+        task = TaskContext.get()
+        assert task is not None
+        prefix, attempt = f"{self.run}-{task.partitionId():06d}-", task.taskAttemptId()
+        if task.attemptNumber():
+            batches = _without(batches, self.key, self.staging.values(prefix, self.key))
+        for number, rows in enumerate(self.making(batches)):
+            self.staging.write(rows, f"{prefix}{attempt:09d}-{number:06d}")
+            yield pa.RecordBatch.from_arrays([pa.array([rows.num_rows], pa.int32())], ["images"])
+
+
+def made_in_tasks(frame: DataFrame, making: Making, encoder: EncoderSettings, schema: str | None = None) -> DataFrame:
+    """What tasks make of a frame, each with a GPU where the settings ask for one and the master can give it.
+
+    Args:
+        frame: input, spread over tasks.
+        making: runs in each.
+        encoder: settings.
+        schema: of what it makes; `IMAGES` without.
+    """
+    profile = _gpu_profile(encoder.gpu_per_task) if encoder.gpu_per_task and not _is_local(frame.sparkSession) else None
+    return frame.mapInArrow(making, schema or IMAGES.schema, profile=profile)
+
+
+def tasks_of(spark: SparkSession) -> int:
+    """Tasks that images are spread over."""
+    return TASKS_PER_CORE * spark.sparkContext.defaultParallelism
+
+
+def _is_local(spark: SparkSession) -> bool:
+    """Local masters refuse resources per stage; torch then takes the GPU that it sees."""
+    master = spark.sparkContext.master
+    return master == "local" or master.startswith("local[")
+
+
+def _gpu_profile(gpu_per_task: float) -> ResourceProfile:
+    from pyspark.resource import ResourceProfileBuilder, TaskResourceRequests
+
+    return ResourceProfileBuilder().require(TaskResourceRequests().cpus(1).resource("gpu", gpu_per_task)).build
+
+
+def _staged(spark: SparkSession, folder: str) -> DataFrame:
+    return spark.read.schema(IMAGES.schema).parquet(folder)
+
+
+def _once_each(staged: DataFrame, key: str) -> DataFrame:
+    """One row per key, the same in each reading: a task that ran twice at once staged some twice."""
+    names = staged.select(F.col(key).alias("kept"), F.col("_metadata.file_name").alias("name"))
+    first = names.groupBy("kept").agg(F.min("name").alias("name"), F.count("*").alias("times")).persist()
+    if first.where("times > 1").isEmpty():
+        return staged
+    same = F.col(key).eqNullSafe(F.col("kept")) & (F.col("_metadata.file_name") == F.col("name"))
+    return IMAGES.select(staged.join(first, same))
+
+
+def _without(batches: Batches, key: str, done: set[object]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        values = batch.column(batch.schema.get_field_index(key)).to_pylist()
+        yield batch.filter(pa.array([value not in done for value in values], pa.bool_()))

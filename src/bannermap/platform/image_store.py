@@ -1,0 +1,41 @@
+"""Where the bytes of pictures are kept, by setting: the table image_bytes, or objects in a folder or object store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bannermap.platform.image_cache import ImageCache
+from bannermap.platform.storage import Warehouse
+from bannermap.platform.tables import IMAGE_BYTES
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+
+def keep_bytes(warehouse: Warehouse, cache: str | None, images: DataFrame) -> None:
+    """Store bytes of new contents; in a dry run they are only computed.
+
+    Args:
+        warehouse: the tables.
+        cache: ``fetch.image_cache``.
+        images: content_hash and data, one row per content.
+    """
+    if cache is None or warehouse.read_only:
+        warehouse.insert_new(IMAGE_BYTES, images)
+    else:
+        put = ImageCache(cache).put_batches
+        IMAGE_BYTES.select(images).mapInArrow(put, "content_hash string").count()
+
+
+def stored_bytes(warehouse: Warehouse, cache: str | None, contents: DataFrame) -> DataFrame:
+    """Bytes of known contents: columns content_hash and data; contents that are not there have no row.
+
+    Args:
+        warehouse: the tables.
+        cache: ``fetch.image_cache``.
+        contents: distinct content_hash.
+    """
+    wanted = contents.select("content_hash")
+    if cache is None:
+        return warehouse.read_or_empty(IMAGE_BYTES).join(wanted, "content_hash", "left_semi")
+    return wanted.mapInArrow(ImageCache(cache).get_batches, "content_hash string, data binary")
