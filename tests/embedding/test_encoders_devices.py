@@ -89,16 +89,12 @@ def test_other_errors_are_not_taken_for_memory():
 
 
 @pytest.mark.parametrize(
-    "setting, device, wanted",
-    [
-        ("auto", "cpu", torch.float32),
-        ("auto", "cuda:1", torch.bfloat16),
-        ("fp32", "cuda", torch.float32),
-        ("bf16", "cpu", torch.bfloat16),
-    ],
+    "setting, gpu_per_task, wanted",
+    [("auto", 0.0, "fp32"), ("auto", 0.25, "bf16"), ("fp32", 1.0, "fp32"), ("bf16", 0.0, "bf16")],
 )
-def test_precision(setting, device, wanted):
-    assert precision_of(setting, device) == wanted
+def test_precision_follows_from_the_settings_alone(base_settings, setting, gpu_per_task, wanted):
+    given = base_settings.encoder.model_copy(update={"precision": setting, "gpu_per_task": gpu_per_task})
+    assert precision_of(given) == wanted
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Inside a task: addresses to rows. Bytes come in, one vector goes out, pixels never leave the worker.
 
 Fetching, decoding and encoding run at the same time: an event loop fetches ahead, threads decode what has come, and the task's
-own thread runs the model on whole batches. Each hand-over is bounded in pieces and in bytes, so a slow step stops those before it.
+own thread runs the model on whole batches. Each hand-over is bounded in pieces and bytes, so a slow step stops those before it.
 """
 
 from __future__ import annotations

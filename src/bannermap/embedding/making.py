@@ -125,7 +125,7 @@ def tasks_of(spark: SparkSession) -> int:
 
 def _is_local(spark: SparkSession) -> bool:
     """Local masters refuse resources per stage; torch then takes the GPU that it sees."""
-    master = spark.sparkContext.master
+    master = str(spark.sparkContext.master)
     return master == "local" or master.startswith("local[")
 
 
