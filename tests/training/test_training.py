@@ -9,10 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
+from bannermap.platform.errors import ConfigError
 from bannermap.training.batches import Pairs, batches
 from bannermap.training.loop import Recipe, train
 from bannermap.training.loss import info_nce
-from bannermap.training.network import PooledNetwork, make_network, sine_positions
+from bannermap.training.network import PooledNetwork, loaded, make_network, sine_positions
 from bannermap.training.views import EDITED, PHOTOGRAPHED, RENDITION, view
 
 SHARES = {"banners": 0.3, "photos": 0.3, "photo_banners": 0.2, "packages": 0.2}
@@ -74,12 +75,8 @@ def test_a_network_learns_to_find_partners_that_it_has_not_seen(photos):
             return float(np.mean([float(info_nce(*(network(views, 1.0) for views in batch), 0.1)) for batch in unseen]))
 
     before, reports = unseen_loss(), []
-    train(
-        network,
-        batches(Pairs(photos, things=40, side_px=28, steps=200, seed=1, shares=SHARES), workers=0),
-        RECIPE,
-        reports.append,
-    )
+    pairs = Pairs(photos, things=40, side_px=28, steps=200, seed=1, shares=SHARES)
+    train(network, batches(pairs, workers=0), RECIPE, reports.append)
     assert [r.step for r in reports] == [100, 200]
     assert unseen_loss() < before - 0.3
 
@@ -88,3 +85,18 @@ def test_a_time_limit_ends_the_schedule_early(photos):
     network = PooledNetwork(make_network(48, 1, 3, 28, 0), emphasis_strength=2.0)
     hurried = Recipe(**{**RECIPE.__dict__, "steps": 10**9, "max_minutes": 1 / 60})
     train(network, batches(Pairs(photos, things=4, side_px=28, steps=10**6, seed=1, shares=SHARES), workers=0), hurried, print)
+
+
+def test_a_checkpoint_is_gone_on_from_and_its_positions_are_stretched(tmp_path):
+    network = make_network(48, 2, 3, 56, 0)
+    network.save_pretrained(tmp_path)
+    same, larger = (loaded(tmp_path, 48, 2, 3, side) for side in (56, 112))
+    places = network.embeddings.position_embeddings
+    assert torch.equal(same.embeddings.position_embeddings, places)
+    stretched = larger.embeddings.position_embeddings[0, 1:].reshape(8, 8, 48)
+    assert larger.config.image_size == 112
+    assert torch.equal(larger.embeddings.position_embeddings[0, 0], places[0, 0])
+    inner = places[0, 1:].reshape(4, 4, 48)
+    assert torch.allclose(stretched.mean(dim=(0, 1)), inner.mean(dim=(0, 1)), atol=0.02)
+    with pytest.raises(ConfigError, match=r"\(48, 2, 3\).*\(48, 3, 3\)"):
+        loaded(tmp_path, 48, 3, 3, 56)

@@ -25,9 +25,7 @@ def add_options(options: argparse.ArgumentParser) -> None:
     """Which photos, and where the checkpoint goes."""
     options.add_argument("--photos", type=Path, required=True, help="folder of JPEG and PNG photos, searched with its subfolders")
     options.add_argument("--out", type=Path, required=True, help="folder for the checkpoint; must be empty or absent")
-    options.add_argument(
-        "--start", type=Path, help="checkpoint to go on from, in place of random weights; its shape has to be the configured one"
-    )
+    options.add_argument("--start", type=Path, help="checkpoint of the configured shape to go on from")
     options.add_argument("--about", default="", help="one line on the photos, with their licence, for the card")
 
 
@@ -57,7 +55,7 @@ def trained(
     """A trained network and where its training ended."""
     torch.set_num_threads(training.threads)
     shape = training.hidden_size, training.layers, training.heads, training.resolution_px
-    network = PooledNetwork(loaded(start, shape) if start else make_network(*shape, training.seed), emphasis_strength)
+    network = PooledNetwork(loaded(start, *shape) if start else make_network(*shape, training.seed), emphasis_strength)
     shares = training.shares.model_dump()
     pairs = Pairs(photos, training.pairs_per_batch, training.resolution_px, training.steps, training.seed, shares)
     recipe = Recipe(

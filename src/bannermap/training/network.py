@@ -44,12 +44,15 @@ def make_network(hidden_size: int, layers: int, heads: int, side_px: int, seed: 
     return network
 
 
-def loaded(folder: Path, shape: tuple[int, int, int, int]) -> Dinov2Model:
-    """A network with the weights of a checkpoint.
+def loaded(folder: Path, hidden_size: int, layers: int, heads: int, side_px: int) -> Dinov2Model:
+    """A network with the weights of a checkpoint, its positions stretched where pictures get another size.
 
     Args:
         folder: see `checkpoint_folder`.
-        shape: hidden_size, layers, heads and side_px that it has to have.
+        hidden_size: that it has to have, as ``layers`` and ``heads``.
+        layers: see above.
+        heads: see above.
+        side_px: of the square picture, a multiple of 14.
 
     Raises:
         ConfigError: no checkpoint, or one of another shape.
@@ -58,11 +61,13 @@ def loaded(folder: Path, shape: tuple[int, int, int, int]) -> Dinov2Model:
     model, missing = load_model(Dinov2Model, checkpoint_folder(str(folder)))
     refuse_missing(folder, missing)
     config = model.config
-    found = (config.hidden_size, config.num_hidden_layers, config.num_attention_heads, config.image_size)
-    if found != shape:
-        raise ConfigError(
-            f"{folder} has hidden_size, layers, heads and side {found}, training.* asks for {shape}. Make them equal."
-        )
+    found, wanted = (config.hidden_size, config.num_hidden_layers, config.num_attention_heads), (hidden_size, layers, heads)
+    if found != wanted:
+        raise ConfigError(f"{folder} has hidden_size, layers and heads {found}, training asks for {wanted}. Make them equal.")
+    table = model.embeddings
+    positions = table.interpolate_pos_encoding(torch.zeros(1, 1 + (side_px // PATCH_PX) ** 2, hidden_size), side_px, side_px)
+    table.position_embeddings = torch.nn.Parameter(positions.detach().clone())
+    config.image_size = side_px
     return model.train().requires_grad_(True)
 
 
