@@ -26,7 +26,7 @@ from bannermap.embedding.encoders.checkpoints import (
     weights_digest,
 )
 from bannermap.embedding.encoders.devices import TokenBatches, limit_threads, precision_of, task_device
-from bannermap.embedding.encoders.interface import unit_rows
+from bannermap.embedding.encoders.interface import seen_as, unit_rows
 from bannermap.platform.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Backbone:
     @property
     def encoder_id(self) -> str:
         """Names what changes a vector."""
-        seen = "trim" if self._settings.trim_borders else "whole"
+        seen = seen_as(self._settings.trim_borders)
         digest, precision = weights_digest(self._folder)[:12], precision_of(self._settings)
         return f"{self._family.name}-{self._kind}-{digest}-{seen}-{self._mode}{self._side}-{precision}"
 
