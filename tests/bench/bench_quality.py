@@ -94,6 +94,20 @@ def encoders(settings: Settings, weights: list[str], everything: bool) -> Iterat
                 yield f"{name} {mode} e{strength:g}", make_encoder(base.model_copy(update=given))
 
 
+def markdown(table: list[dict]) -> str:
+    """The table for docs/encoders.md: one row per encoder, one column per set."""
+    sets = list(dict.fromkeys(row["set"] for row in table))
+    lines = [f"| recall@1 / mAP / F1 | {' | '.join(sets)} |", "|---" * (len(sets) + 1) + "|"]
+    strangers = [f"| strangers: mean, 99 %, share over 0.75 | {' | '.join(sets)} |", "|---" * (len(sets) + 1) + "|"]
+    for name in dict.fromkeys(row["encoder"] for row in table):
+        of = {row["set"]: row for row in table if row["encoder"] == name}
+        found = (f"{of[s]['recall_at_1']:.3f} / {of[s]['map']:.3f} / {of[s]['f1']:.3f}" for s in sets)
+        apart = (f"{of[s]['stranger_mean']:.2f}, {of[s]['stranger_p99']:.2f}, {of[s]['pass_0.75']:.1%}" for s in sets)
+        lines.append(f"| {name} | {' | '.join(found)} |")
+        strangers.append(f"| {name} | {' | '.join(apart)} |")
+    return "\n".join([*lines, "", *strangers, ""])
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--data", type=Path, required=True)
@@ -101,6 +115,7 @@ def main() -> None:
     options.add_argument("--photos", type=int, default=200, help="photos of each rendition set")
     options.add_argument("--quick", action="store_true", help="one resize mode and one emphasis only")
     options.add_argument("--json", type=Path)
+    options.add_argument("--markdown", type=Path)
     given = options.parse_args()
     settings = load_settings(BASE)
     table = []
@@ -113,6 +128,8 @@ def main() -> None:
                 f"{row[k]:6.3f}" for k in ("recall_at_1", "map", "f1", "stranger_mean", "stranger_p99", "pass_0.75")
             )
             print(f"{name:32} {pictures.name:24} {figures} {row['images_per_s']:7.0f}/s", flush=True)
+    if given.markdown:
+        given.markdown.write_text(markdown(table))
     if given.json:
         given.json.write_text(json.dumps(table, indent=1))
 

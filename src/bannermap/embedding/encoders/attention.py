@@ -41,8 +41,9 @@ def attend(
     """
     if getattr(module, "keeps_class_row", False):
         scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-        products = (query[:, :, :1] @ key.transpose(2, 3)).float() * scale
-        module.class_row = products.softmax(dim=-1)[:, :, 0].mean(dim=1)
+        # Not a matrix product: with one row, its last bits depend on where in the batch a picture stands.
+        products = (query[:, :, :1].float() * key.float()).sum(dim=-1) * scale
+        module.class_row = products.softmax(dim=-1).mean(dim=1)
     return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **options)
 
 
