@@ -8,6 +8,8 @@ import torch
 import transformers
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from bannermap.embedding.decoding.resizing import Box
+from bannermap.embedding.decoding.views import View
 from bannermap.embedding.encoders.dinov2 import Dinov2Encoder
 from bannermap.embedding.encoders.interface import encode_pictures
 from bannermap.embedding.encoders.pooling import emphasis_weights, pooled
@@ -40,6 +42,11 @@ def encoder(checkpoint, base_settings):
     return make
 
 
+def whole(images: list[np.ndarray]) -> list[View]:
+    """Pictures that need no preparing."""
+    return [View(image, Box(0.0, 1.0, 0.0, 1.0)) for image in images]
+
+
 def eager_vector(folder, image: np.ndarray, strength: float) -> np.ndarray:
     """The definition, by loops over patches in float64, on what an eager model gives."""
     model = transformers.AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
@@ -62,7 +69,7 @@ def eager_vector(folder, image: np.ndarray, strength: float) -> np.ndarray:
 @pytest.mark.parametrize("size", [(56, 56), (28, 112), (14, 224), (98, 28)])
 def test_vectors_equal_the_definition_on_eager_attention(checkpoint, encoder, strength, size):
     images = list(np.random.default_rng(size[0]).integers(0, 256, (3, *size, 3), dtype=np.uint8))
-    vectors = encoder(emphasis_strength=strength).encode(images)
+    vectors = encoder(emphasis_strength=strength).encode(whole(images)).vectors
     expected = np.array([eager_vector(checkpoint, image, strength) for image in images])
     assert vectors.dtype == np.float32
     assert np.abs(vectors - expected).max() <= 1e-5
@@ -103,7 +110,7 @@ def test_no_full_map_of_attention_is_ever_built(checkpoint, encoder):
         return [s for s in shapes if s[-2:] == (tokens, tokens)]
 
     with Largest() as ours:
-        encoder().encode(images)
+        encoder().encode(whole(images))
     model = transformers.AutoModel.from_pretrained(checkpoint, attn_implementation="eager").eval()
     with torch.no_grad(), Largest() as eager:
         model(pixel_values=torch.zeros(2, 3, 56, 112))
@@ -135,7 +142,7 @@ def test_half_precision_is_another_encoder_and_nearly_the_same_vector(encoder):
     images = list(np.random.default_rng(0).integers(0, 256, (4, 56, 56, 3), dtype=np.uint8))
     full, half = encoder(), encoder(precision="bf16")
     assert full.encoder_id != half.encoder_id
-    assert (full.encode(images) * half.encode(images)).sum(axis=1).min() > 0.99
+    assert (full.encode(whole(images)).vectors * half.encode(whole(images)).vectors).sum(axis=1).min() > 0.99
 
 
 def test_the_id_names_all_that_changes_a_vector_and_nothing_else(encoder):
