@@ -18,8 +18,8 @@ SHARED_DATA = Path(os.environ.get("BANNERMAP_TEST_DATA", ROOT.parent / "shared" 
 
 @pytest.fixture(scope="session")
 def base_settings() -> Settings:
-    """conf/base.yaml with what a small machine wants."""
-    return load_settings(ROOT / "conf/base.yaml", [ROOT / "conf/local.yaml"])
+    """conf/base.yaml with what a small machine wants, and the encoder that needs no model: most tests are not about vectors."""
+    return load_settings(ROOT / "conf/base.yaml", [ROOT / "conf/local.yaml"], ["encoder.name=perceptual"])
 
 
 @pytest.fixture(scope="session")

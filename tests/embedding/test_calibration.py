@@ -117,7 +117,7 @@ def test_an_encoder_with_a_calibration_has_an_id_of_its_own(base_settings, calib
 
 
 def test_a_file_for_another_encoder_is_refused(calibrated):
-    with pytest.raises(ConfigError, match=r"was made for perceptual-v1-trim.*perceptual-v1-whole"):
+    with pytest.raises(ConfigError, match=r"was made for perceptual-v1-frame2\.trim2.*perceptual-v1-frame2\.whole"):
         make_encoder(calibrated[-1].model_copy(update={"trim_borders": False}))
 
 

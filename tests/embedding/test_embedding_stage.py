@@ -16,6 +16,7 @@ from bannermap.embedding.encoders.emphasis import CELLS
 from bannermap.embedding.encoders.interface import make_encoder
 from bannermap.embedding.job import STAGE, run_on_files
 from bannermap.platform.cli import run_stage
+from bannermap.platform.settings import EncoderLink
 from bannermap.platform.tables import BANNER_DAYS, EMBEDDINGS, IMAGE_BYTES, IMAGE_FETCHES
 
 FIRST = datetime.date(2026, 1, 1)
@@ -77,16 +78,38 @@ def test_failures_are_tried_again_after_the_configured_days(settings, warehouse,
     assert (row.status, row.fetched_dt) == ("ok", FIRST + datetime.timedelta(days=2))
 
 
-def test_another_encoder_reads_the_stored_bytes(settings, warehouse, tmp_path):
+def with_section(settings, section: str, **changes):
+    return settings.model_copy(update={section: getattr(settings, section).model_copy(update=changes)})
+
+
+@pytest.mark.parametrize("kind", ["table", "cache"])
+def test_another_encoder_reads_the_stored_bytes(settings, warehouse, tmp_path, kind):
+    settings = with_section(settings, "fetch", image_cache=str(tmp_path / "cache") if kind == "cache" else None)
     serve(warehouse, FIRST, one="a.png", two="b.png")
     run_stage(STAGE, warehouse, settings, FIRST)
+    assert warehouse.exists(IMAGE_BYTES) == (kind == "table")
     for file in (tmp_path / "images").iterdir():
         file.unlink()
-    other = settings.model_copy(update={"encoder": settings.encoder.model_copy(update={"trim_borders": False})})
-    run = run_stage(STAGE, warehouse, other, FIRST)
+    run = run_stage(STAGE, warehouse, with_section(settings, "encoder", trim_borders=False), FIRST)
     assert (run.metrics["images_fetched"], run.metrics["stored_images_encoded"]) == (0, 2)
     counts = {r.encoder_id: r["count"] for r in warehouse.read(EMBEDDINGS).groupBy("encoder_id").count().collect()}
     assert sorted(counts.values()) == [2, 2] and len(counts) == 2
+
+
+def test_an_encoder_that_is_away_loses_no_picture_and_a_chain_goes_on_without_it(settings, warehouse):
+    nowhere = settings.encoder.remote.model_copy(
+        update={"endpoint": "http://127.0.0.1:9/embed", "model": "m", "deadline_s": 2.0, "attempts": 1}
+    )
+    away = with_section(settings, "encoder", name="remote", remote=nowhere)
+    serve(warehouse, FIRST, one="a.png", two="b.png", three="gone.png")
+    run = run_stage(STAGE, warehouse, away, FIRST)
+    assert (run.rows_out, run.rejected) == (2, {"not_found": 1, "encoder_unavailable": 2})
+    assert warehouse.read(EMBEDDINGS).count() == 0
+    chained = with_section(away, "encoder", chain=(EncoderLink(name="perceptual"),))
+    run = run_stage(STAGE, warehouse, chained, FIRST)
+    assert (run.metrics["stored_images_encoded"], run.rejected) == (2, {})
+    assert {r.encoder_id.split("-")[0] for r in warehouse.read(EMBEDDINGS).collect()} == {"perceptual"}
+    assert run_stage(STAGE, warehouse, chained, FIRST).metrics["stored_images_encoded"] == 0
 
 
 def test_a_run_cut_after_its_vectors_is_completed_by_the_next(settings, warehouse):

@@ -104,7 +104,7 @@ def test_a_request_that_fails_falls_back_and_the_others_do_not(remote_first):
     made = outcomes(chain, 6)
     remote, perceptual = chain.encoder_ids
     assert [m.encoder_id for m in made] == [remote, remote, perceptual, perceptual, remote, remote]
-    assert remote.startswith("remote-") and perceptual == "perceptual-v1-trim-resize64"
+    assert remote.startswith("remote-") and perceptual == "perceptual-v1-frame2.trim2-resize64"
     alone = encode_pictures(make_encoder(base(settings)), [np.zeros((64, 64, 3), np.uint8)])
     assert [m.vector.shape for m in made[1:3]] == [(8,), alone[0].shape]
 
@@ -116,7 +116,7 @@ def base(settings):
 def test_further_links_have_weights_of_their_own_and_the_rest_of_the_first(remote_first):
     settings, _ = remote_first
     whole = settings.model_copy(update={"trim_borders": False, "resolution_px": 64})
-    assert make_chain(whole).encoder_ids[1] == "perceptual-v1-whole-resize64"
+    assert make_chain(whole).encoder_ids[1] == "perceptual-v1-frame2.whole-resize64"
 
 
 def test_a_chain_of_the_same_twice_is_refused(base_settings):

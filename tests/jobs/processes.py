@@ -29,7 +29,12 @@ def overlay(world: Path, home: Path, spark: dict[str, str] | None = None) -> Pat
     logs = {"banner_log": f"{world}/banner_log", "event_log": f"{world}/event_log", "images": f"{world}/images"}
     paths = {**logs, "warehouse": f"{home}/warehouse", "report": f"{home}/report"}
     home.mkdir(exist_ok=True)
-    sections = {"paths": paths, "spark": {"extra": {**SPARK, **(spark or {})}}, "clustering": {"partitions": 4}}
+    sections = {
+        "paths": paths,
+        "spark": {"extra": {**SPARK, **(spark or {})}},
+        "clustering": {"partitions": 4},
+        "encoder": {"name": "perceptual"},
+    }
     (home / "overlay.yaml").write_text(yaml.safe_dump(sections))
     return home / "overlay.yaml"
 

@@ -9,12 +9,14 @@ import pytest
 import torch
 from PIL import Image
 
+from bannermap.platform.errors import ConfigError
 from bannermap.training.batches import Pairs, batches
 from bannermap.training.loop import Recipe, train
 from bannermap.training.loss import info_nce
-from bannermap.training.network import PooledNetwork, make_network, sine_positions
-from bannermap.training.views import PHOTOGRAPHED, RENDITION, view
+from bannermap.training.network import PooledNetwork, loaded, make_network, sine_positions
+from bannermap.training.views import EDITED, PHOTOGRAPHED, RENDITION, view
 
+SHARES = {"banners": 0.3, "photos": 0.3, "photo_banners": 0.2, "packages": 0.2}
 RECIPE = Recipe(
     steps=200, learning_rate=2e-3, weight_decay=0.05, temperature=0.1, kept_share=0.5, full_share=0.2, max_minutes=None
 )
@@ -39,7 +41,7 @@ def test_loss_equals_a_loop_over_pairs():
 
 
 def test_a_batch_follows_from_its_number_whoever_draws_it(photos):
-    pairs = Pairs(photos, things=20, side_px=28, steps=3, seed=5)
+    pairs = Pairs(photos, things=20, side_px=28, steps=3, seed=5, shares=SHARES)
     drawn = list(batches(pairs, workers=2))
     assert all(torch.equal(a, pairs[n]) for n, a in enumerate(drawn))
     assert drawn[0].shape == (2, 20, 28, 28, 3)
@@ -47,7 +49,7 @@ def test_a_batch_follows_from_its_number_whoever_draws_it(photos):
     assert not torch.equal(drawn[0][0], drawn[0][1])
 
 
-@pytest.mark.parametrize("strength", [RENDITION, PHOTOGRAPHED])
+@pytest.mark.parametrize("strength", [RENDITION, EDITED, PHOTOGRAPHED])
 def test_a_view_is_a_square_of_its_picture_and_follows_from_the_seed(photos, strength):
     one, again, other = (view(photos[0], strength, 28, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert one.shape == (28, 28, 3)
@@ -66,14 +68,15 @@ def test_positions_are_all_different_and_near_for_neighbours():
 def test_a_network_learns_to_find_partners_that_it_has_not_seen(photos):
     """Random weights find some partners by colour alone; training has to find more, on batches that were not trained on."""
     network = PooledNetwork(make_network(48, 2, 3, 28, 0), emphasis_strength=2.0)
-    unseen = [Pairs(photos, things=40, side_px=28, steps=4, seed=99)[n] for n in range(4)]
+    unseen = [Pairs(photos, things=40, side_px=28, steps=4, seed=99, shares=SHARES)[n] for n in range(4)]
 
     def unseen_loss() -> float:
         with torch.no_grad():
             return float(np.mean([float(info_nce(*(network(views, 1.0) for views in batch), 0.1)) for batch in unseen]))
 
     before, reports = unseen_loss(), []
-    train(network, batches(Pairs(photos, things=40, side_px=28, steps=200, seed=1), workers=0), RECIPE, reports.append)
+    pairs = Pairs(photos, things=40, side_px=28, steps=200, seed=1, shares=SHARES)
+    train(network, batches(pairs, workers=0), RECIPE, reports.append)
     assert [r.step for r in reports] == [100, 200]
     assert unseen_loss() < before - 0.3
 
@@ -81,4 +84,19 @@ def test_a_network_learns_to_find_partners_that_it_has_not_seen(photos):
 def test_a_time_limit_ends_the_schedule_early(photos):
     network = PooledNetwork(make_network(48, 1, 3, 28, 0), emphasis_strength=2.0)
     hurried = Recipe(**{**RECIPE.__dict__, "steps": 10**9, "max_minutes": 1 / 60})
-    train(network, batches(Pairs(photos, things=4, side_px=28, steps=10**6, seed=1), workers=0), hurried, print)
+    train(network, batches(Pairs(photos, things=4, side_px=28, steps=10**6, seed=1, shares=SHARES), workers=0), hurried, print)
+
+
+def test_a_checkpoint_is_gone_on_from_and_its_positions_are_stretched(tmp_path):
+    network = make_network(48, 2, 3, 56, 0)
+    network.save_pretrained(tmp_path)
+    same, larger = (loaded(tmp_path, 48, 2, 3, side) for side in (56, 112))
+    places = network.embeddings.position_embeddings
+    assert torch.equal(same.embeddings.position_embeddings, places)
+    stretched = larger.embeddings.position_embeddings[0, 1:].reshape(8, 8, 48)
+    assert larger.config.image_size == 112
+    assert torch.equal(larger.embeddings.position_embeddings[0, 0], places[0, 0])
+    inner = places[0, 1:].reshape(4, 4, 48)
+    assert torch.allclose(stretched.mean(dim=(0, 1)), inner.mean(dim=(0, 1)), atol=0.02)
+    with pytest.raises(ConfigError, match=r"\(48, 2, 3\).*\(48, 3, 3\)"):
+        loaded(tmp_path, 48, 3, 3, 56)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +13,6 @@ from torch.utils.data import DataLoader, Dataset
 
 from bannermap.training.scenes import FAMILY, Thing, banner_family, package_family, photo_banner_family, photo_things
 
-SHARES = {"banners": 0.40, "photos": 0.25, "photo_banners": 0.15, "packages": 0.20}
-"""Of the families of a batch. Without photos, drawn banners and packages on plain grounds are all there is."""
 PHOTO_PX = 256
 """Side of the square that photos are shrunk into when they are read: all of them stay in memory."""
 
@@ -42,10 +40,14 @@ class Pairs(Dataset):
         side_px: of a view.
         steps: number of batches.
         seed: everything follows from it.
+        shares: of the families of a batch: ``banners``, ``photos``, ``photo_banners`` and ``packages``, 1 in all.
     """
 
-    def __init__(self, photos: Sequence[Image.Image], things: int, side_px: int, steps: int, seed: int) -> None:
+    def __init__(
+        self, photos: Sequence[Image.Image], things: int, side_px: int, steps: int, seed: int, shares: Mapping[str, float]
+    ) -> None:
         self.photos, self.things, self.side_px, self.steps, self.seed = photos, things, side_px, steps, seed
+        self.shares = dict(shares)
 
     def __len__(self) -> int:
         return self.steps
@@ -63,8 +65,8 @@ class Pairs(Dataset):
             "photo_banners": lambda: photo_banner_family(self.photos, self.side_px, rng),
             "packages": lambda: package_family(self.photos, self.side_px, rng),
         }
-        ends = np.round(np.cumsum(list(SHARES.values())) * (self.things // FAMILY)).astype(int)
-        for name, count in zip(SHARES, np.diff(ends, prepend=0), strict=True):
+        ends = np.round(np.cumsum([self.shares[name] for name in makers]) * (self.things // FAMILY)).astype(int)
+        for name, count in zip(makers, np.diff(ends, prepend=0), strict=True):
             for _ in range(count):
                 yield makers[name]()
 

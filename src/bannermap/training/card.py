@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bannermap.training.batches import SHARES
 from bannermap.training.loop import Progress
 
 TEXT = """# A small image encoder for banners
 
 A DINOv2 network ({hidden_size} wide, {layers} layers, {heads} heads, patches of 14 pixels, {resolution_px} x {resolution_px}
-pixels), trained by `train_encoder` from random weights. Load it with `encoder.name: dinov2` and `encoder.weights: FOLDER`; its
+pixels), trained by `train_encoder` from {start}. Load it with `encoder.name: dinov2` and `encoder.weights: FOLDER`; its
 vector is the class token, the emphasised mean twice and the maximum of the patches, {dimensions} numbers.
 
 ## Data
@@ -45,9 +44,9 @@ def card(training: Mapping[str, Any], emphasis_strength: float, last: Progress, 
         training: the section of the configuration.
         emphasis_strength: of the pooling.
         last: where training ended.
-        facts: ``photos``, ``minutes`` and ``about``.
+        facts: ``photos``, ``minutes``, ``about`` and ``start``.
     """
-    shares = ", ".join(f"{share:.0%} {name.replace('_', ' ')}" for name, share in SHARES.items())
+    shares = ", ".join(f"{share:.0%} {name.replace('_', ' ')}" for name, share in training["shares"].items())
     return TEXT.format(
         **{**training, **facts},
         shares=shares,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from bannermap.embedding.encoders.checkpoints import weights_digest
 from bannermap.platform.config import settings_json
 from bannermap.platform.errors import ConfigError, InputError
 from bannermap.platform.runs import say
@@ -16,7 +17,7 @@ from bannermap.platform.settings import Settings, TrainingSettings
 from bannermap.training.batches import Pairs, batches, read_photos
 from bannermap.training.card import card
 from bannermap.training.loop import Progress, Recipe, train
-from bannermap.training.network import MEAN, SPREAD, PooledNetwork, make_network
+from bannermap.training.network import MEAN, SPREAD, PooledNetwork, loaded, make_network
 from bannermap.training.scenes import FAMILY
 
 
@@ -24,6 +25,7 @@ def add_options(options: argparse.ArgumentParser) -> None:
     """Which photos, and where the checkpoint goes."""
     options.add_argument("--photos", type=Path, required=True, help="folder of JPEG and PNG photos, searched with its subfolders")
     options.add_argument("--out", type=Path, required=True, help="folder for the checkpoint; must be empty or absent")
+    options.add_argument("--start", type=Path, help="checkpoint of the configured shape to go on from")
     options.add_argument("--about", default="", help="one line on the photos, with their licence, for the card")
 
 
@@ -38,20 +40,24 @@ def run(settings: Settings, arguments: argparse.Namespace) -> None:
     training, strength = settings.training, settings.encoder.emphasis_strength
     say(f"training on {len(photos)} photos and drawn banners")
     began = time.monotonic()
-    network, last = trained(photos, training, strength)
+    network, last = trained(photos, training, strength, arguments.start)
     network.network.half().save_pretrained(out)
     (out / "preprocessor_config.json").write_text(json.dumps({"image_mean": MEAN, "image_std": SPREAD}, indent=1) + "\n")
-    facts = {"photos": len(photos), "minutes": (time.monotonic() - began) / 60.0, "about": arguments.about}
+    start = f"the checkpoint {weights_digest(arguments.start)[:12]}" if arguments.start else "random weights"
+    facts = {"photos": len(photos), "minutes": (time.monotonic() - began) / 60.0, "about": arguments.about, "start": start}
     (out / "README.md").write_text(card(json.loads(settings_json(training)), strength, last, facts))
     say(f"wrote {out} after {facts['minutes']:.0f} minutes; use it with --set encoder.name=dinov2 --set encoder.weights={out}")
 
 
-def trained(photos: list, training: TrainingSettings, emphasis_strength: float) -> tuple[PooledNetwork, Progress]:
+def trained(
+    photos: list, training: TrainingSettings, emphasis_strength: float, start: Path | None
+) -> tuple[PooledNetwork, Progress]:
     """A trained network and where its training ended."""
     torch.set_num_threads(training.threads)
     shape = training.hidden_size, training.layers, training.heads, training.resolution_px
-    network = PooledNetwork(make_network(*shape, training.seed), emphasis_strength)
-    pairs = Pairs(photos, training.pairs_per_batch, training.resolution_px, training.steps, training.seed)
+    network = PooledNetwork(loaded(start, *shape) if start else make_network(*shape, training.seed), emphasis_strength)
+    shares = training.shares.model_dump()
+    pairs = Pairs(photos, training.pairs_per_batch, training.resolution_px, training.steps, training.seed, shares)
     recipe = Recipe(
         steps=training.steps,
         learning_rate=training.learning_rate,

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import torch
 from transformers import Dinov2Config, Dinov2Model
 
 from bannermap.embedding.encoders.attention import keep_class_row
+from bannermap.embedding.encoders.checkpoints import checkpoint_folder, load_model, refuse_missing
 from bannermap.embedding.encoders.pooling import pooled
+from bannermap.platform.errors import ConfigError
 
 PATCH_PX = 14
 MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -37,6 +42,33 @@ def make_network(hidden_size: int, layers: int, heads: int, side_px: int, seed: 
     with torch.no_grad():
         network.embeddings.position_embeddings[0, 1:] = sine_positions(side_px // PATCH_PX, hidden_size)
     return network
+
+
+def loaded(folder: Path, hidden_size: int, layers: int, heads: int, side_px: int) -> Dinov2Model:
+    """A network with the weights of a checkpoint, its positions stretched where pictures get another size.
+
+    Args:
+        folder: see `checkpoint_folder`.
+        hidden_size: that it has to have, as ``layers`` and ``heads``.
+        layers: see above.
+        heads: see above.
+        side_px: of the square picture, a multiple of 14.
+
+    Raises:
+        ConfigError: no checkpoint, or one of another shape.
+    """
+    model: Any
+    model, missing = load_model(Dinov2Model, checkpoint_folder(str(folder)))
+    refuse_missing(folder, missing)
+    config = model.config
+    found, wanted = (config.hidden_size, config.num_hidden_layers, config.num_attention_heads), (hidden_size, layers, heads)
+    if found != wanted:
+        raise ConfigError(f"{folder} has hidden_size, layers and heads {found}, training asks for {wanted}. Make them equal.")
+    table = model.embeddings
+    positions = table.interpolate_pos_encoding(torch.zeros(1, 1 + (side_px // PATCH_PX) ** 2, hidden_size), side_px, side_px)
+    table.position_embeddings = torch.nn.Parameter(positions.detach().clone())
+    config.image_size = side_px
+    return model.train().requires_grad_(True)
 
 
 def sine_positions(cells: int, width: int) -> torch.Tensor:

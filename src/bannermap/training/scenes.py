@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from bannermap.sample.drawing import LAYOUTS, draw_banner
 from bannermap.sample.palettes import shaded
 from bannermap.sample.plan import BRAND_NAMES, HEADLINES, SIZE_FAMILIES, TEMPLATES, THEMES, Creative, draw_creative, draw_words
-from bannermap.training.views import PHOTOGRAPHED, RENDITION, cropped, view
+from bannermap.training.views import EDITED, PHOTOGRAPHED, RENDITION, cropped, view
 
 Thing = Callable[[np.random.Generator], np.ndarray]
 """Gives a random view of one thing: uint8 (side, side, 3)."""
@@ -31,9 +31,9 @@ def banner_family(side_px: int, rng: np.random.Generator) -> list[Thing]:
 
 
 def photo_things(photos: Sequence[Image.Image], side_px: int, rng: np.random.Generator) -> list[Thing]:
-    """Photos: half of them under what a camera may change, half under what an ad server does."""
+    """Photos: some under what a camera may change, some under what people and ad servers do to a file."""
     chosen = rng.choice(len(photos), FAMILY, replace=False)
-    strength = PHOTOGRAPHED if rng.random() < 0.5 else RENDITION
+    strength = PHOTOGRAPHED if rng.random() < 0.6 else EDITED
     return [functools.partial(view, photos[int(i)], strength, side_px) for i in chosen]
 
 

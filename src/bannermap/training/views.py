@@ -22,6 +22,8 @@ class Strength:
         colour: greatest relative change of brightness, contrast and saturation.
         tint: greatest relative change of one colour channel.
         sticker: probability that something is stuck on.
+        mirrored: probability that left and right change places.
+        quarter_turns: probability of one to three quarter turns.
     """
 
     least_area: float
@@ -30,11 +32,15 @@ class Strength:
     colour: float
     tint: float
     sticker: float
+    mirrored: float = 0.0
+    quarter_turns: float = 0.0
 
 
-RENDITION = Strength(0.85, 0.0, 0.0, 0.15, 0.04, 0.3)
+RENDITION = Strength(0.85, 0.0, 0.0, 0.15, 0.04, 0.4)
 """What an ad server does to one creative."""
-PHOTOGRAPHED = Strength(0.35, 12.0, 0.12, 0.35, 0.10, 0.15)
+EDITED = Strength(0.7, 0.0, 0.0, 0.3, 0.06, 0.5, mirrored=0.15, quarter_turns=0.12)
+"""What people do to one photo; letters of a banner would no longer be letters."""
+PHOTOGRAPHED = Strength(0.25, 12.0, 0.12, 0.35, 0.10, 0.15, mirrored=0.1)
 """What another camera, hand and light do to one thing."""
 
 
@@ -52,6 +58,7 @@ def view(image: Image.Image, strength: Strength, side_px: int, rng: np.random.Ge
     """
     image = cropped(image, strength.least_area, rng)
     image.thumbnail((2 * side_px, 2 * side_px), Image.Resampling.BILINEAR, reducing_gap=1.5)  # steps below cost by the pixel
+    image = turned(image, strength, rng)
     if strength.skew:
         image = skewed(image, strength, rng)
     if rng.random() < strength.sticker:
@@ -72,6 +79,16 @@ def cropped(image: Image.Image, least_area: float, rng: np.random.Generator) -> 
     height = min(1.0, np.sqrt(area / aspect)) * image.height
     left, top = rng.uniform(0, image.width - width), rng.uniform(0, image.height - height)
     return image.crop((int(left), int(top), max(int(left) + 1, int(left + width)), max(int(top) + 1, int(top + height))))
+
+
+def turned(image: Image.Image, strength: Strength, rng: np.random.Generator) -> Image.Image:
+    """Mirrored, or turned by quarters."""
+    if rng.random() < strength.mirrored:
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    if rng.random() < strength.quarter_turns:
+        turns = (Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)
+        image = image.transpose(turns[int(rng.integers(3))])
+    return image
 
 
 def skewed(image: Image.Image, strength: Strength, rng: np.random.Generator) -> Image.Image:

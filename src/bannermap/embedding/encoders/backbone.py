@@ -26,7 +26,7 @@ from bannermap.embedding.encoders.checkpoints import (
 )
 from bannermap.embedding.encoders.devices import TokenBatches, limit_threads, precision_of, task_device
 from bannermap.embedding.encoders.emphasis import emphasis_map
-from bannermap.embedding.encoders.interface import Encoded, unit_rows
+from bannermap.embedding.encoders.interface import Encoded, seen_as, unit_rows
 from bannermap.platform.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class Backbone:
     @property
     def encoder_id(self) -> str:
         """Names what changes a vector."""
-        seen = "trim" if self._settings.trim_borders else "whole"
+        seen = seen_as(self._settings.trim_borders)
         digest, precision = weights_digest(self._folder)[:12], precision_of(self._settings)
         return f"{self._family.name}-{self._kind}-{digest}-{seen}-{self._mode}{self._side}-{precision}"
 

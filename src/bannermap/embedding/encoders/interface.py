@@ -80,6 +80,12 @@ def unit_rows(vectors: np.ndarray) -> np.ndarray:
     return rows.astype(np.float32)
 
 
+def seen_as(trim_borders: bool) -> str:
+    """The part of an encoder_id that names what comes before any resizing: the rule that chooses a frame of an animation, and the
+    rule that cuts borders. A changed rule has to get another number here."""
+    return f"frame2.{'trim2' if trim_borders else 'whole'}"
+
+
 def encode_pictures(encoder: Encoder, pictures: Sequence[np.ndarray]) -> np.ndarray:
     """Vectors of pictures as they were decoded; float32 (n, d), see `Encoder`."""
     return encoder.encode([encoder.prepare(pixels) for pixels in pictures]).vectors

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from bannermap.embedding.decoding.views import View, content
-from bannermap.embedding.encoders.interface import Encoded
+from bannermap.embedding.encoders.interface import Encoded, seen_as
 
 SIDE = 64
 FREQUENCIES = 12
@@ -42,7 +42,7 @@ class PerceptualEncoder:
     @property
     def encoder_id(self) -> str:
         """Names what changes a vector."""
-        return f"perceptual-v1-{'trim' if self.trim_borders else 'whole'}-resize{SIDE}"
+        return f"perceptual-v1-{seen_as(self.trim_borders)}-resize{SIDE}"
 
     def check(self) -> None:
         """Nothing can be wrong: there are no weights."""

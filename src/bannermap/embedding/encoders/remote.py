@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image
 
 from bannermap.embedding.decoding.views import View, fitted_view
-from bannermap.embedding.encoders.interface import Encoded, EncoderUnavailable, unit_rows
+from bannermap.embedding.encoders.interface import Encoded, EncoderUnavailable, seen_as, unit_rows
 from bannermap.platform.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class RemoteEncoder:
         """Names what changes a vector: of the model, its name."""
         readable = re.sub(r"[^A-Za-z0-9.]+", "_", self._model)[:40]
         digest = hashlib.sha256(self._model.encode()).hexdigest()[:8]
-        return f"remote-v1-{readable}-{digest}-{'trim' if self._trim else 'whole'}-{self._mode}{self._side}"
+        return f"remote-v1-{readable}-{digest}-{seen_as(self._trim)}-{self._mode}{self._side}"
 
     def check(self) -> None:
         """Whether the key is there; the endpoint itself may be up later."""

@@ -11,12 +11,29 @@ from bannermap.platform.settings.common import Positive, Section, Share
 PATCH_PX = 14
 
 
+class SceneShares(Section):
+    """Of the families of a batch."""
+
+    banners: Share
+    photos: Share
+    photo_banners: Share
+    packages: Share
+
+    @model_validator(mode="after")
+    def _are_all(self) -> SceneShares:
+        total = self.banners + self.photos + self.photo_banners + self.packages
+        if abs(total - 1.0) > 1e-6:
+            raise ValueError(f"the shares add up to {total:g}: make it 1")
+        return self
+
+
 class TrainingSettings(Section):
     """How `train_encoder` trains, and the shape of what it trains."""
 
     steps: Positive
     max_minutes: Annotated[float, Field(gt=0.0)] | None
     pairs_per_batch: Annotated[int, Field(ge=4, le=4096, multiple_of=4)]
+    shares: SceneShares
     learning_rate: Annotated[float, Field(gt=0.0, le=1.0)]
     weight_decay: Annotated[float, Field(ge=0.0, le=1.0)]
     temperature: Annotated[float, Field(gt=0.0, le=1.0)]
