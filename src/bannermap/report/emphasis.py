@@ -30,5 +30,5 @@ def curtain(emphasis: bytes) -> bytes:
     cells = np.zeros((side, side, 4), np.uint8)
     cells[:, :, 3] = np.rint(np.rint((1 - share) * LEVELS) * (255 / LEVELS))
     target = io.BytesIO()
-    Image.fromarray(cells, "RGBA").save(target, "WEBP", lossless=True, quality=100, method=6, exact=True)
+    Image.fromarray(cells).save(target, "WEBP", lossless=True, quality=100, method=6, exact=True)
     return target.getvalue()

@@ -6,6 +6,8 @@ them.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from bannermap.embedding.decoding.resizing import Box
@@ -25,14 +27,16 @@ def emphasis_map(weights: np.ndarray, box: Box) -> np.ndarray:
         uint8 (`CELLS`, `CELLS`), rows from the top: the mean weight over each cell, with 0 where the model saw nothing, scaled so
         that the largest is 255. All 0 where nothing weighs anything.
     """
-    known = np.nan_to_num(weights.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    known = np.where(np.isfinite(weights), weights, 0.0).astype(np.float64)
     down, across = _covered(len(known), box.top, box.bottom), _covered(known.shape[1], box.left, box.right)
     cells = down @ known @ across.T
     largest = cells.max()
     return np.rint(cells * (255 / largest)).astype(np.uint8) if largest > 0 else np.zeros((CELLS, CELLS), np.uint8)
 
 
+@functools.lru_cache(maxsize=4096)
 def _covered(patches: int, start: float, end: float) -> np.ndarray:
-    """Share of each cell that each patch covers, along one axis; float64 (CELLS, patches)."""
+    """Share of each cell that each patch covers, along one axis; float64 (CELLS, patches). Most pictures have the same box, and
+    this is most of the work: a GPU must not wait for it."""
     edges, cells = np.linspace(start, end, patches + 1), np.linspace(0.0, 1.0, CELLS + 1)[:, None]
     return CELLS * (np.minimum(edges[1:], cells[1:]) - np.maximum(edges[:-1], cells[:-1])).clip(min=0.0)
