@@ -16,6 +16,7 @@ from bannermap.embedding.encoders.interface import encode_pictures
 from bannermap.embedding.encoders.pooling import emphasis_weights, pooled
 from bannermap.platform.errors import ConfigError
 
+torch.set_num_threads(1)  # models this small only wait for each other's threads, and tests run beside others
 MEAN, SPREAD = np.array((0.485, 0.456, 0.406)), np.array((0.229, 0.224, 0.225))
 SHAPE = {"hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 3, "image_size": 56, "patch_size": 14}
 
