@@ -18,8 +18,8 @@ import numpy as np
 from quality_data import Pictures, all_sets
 
 from bannermap.clustering import cluster_vectors
-from bannermap.embedding.decoding.borders import trimmed
-from bannermap.embedding.encoders.interface import Encoder, encode_pictures, make_encoder
+from bannermap.embedding.decoding.views import View, content
+from bannermap.embedding.encoders.interface import Encoded, Encoder, encode_pictures, make_encoder
 from bannermap.platform.config import load_settings
 from bannermap.platform.settings import Settings
 from bannermap.sample.agreement import agreement
@@ -34,13 +34,13 @@ class ColourHistogram:
 
     encoder_id = "colour histogram"
 
-    def prepare(self, pixels: np.ndarray) -> np.ndarray:
-        return trimmed(pixels)
+    def prepare(self, pixels: np.ndarray) -> View:
+        return content(pixels, trim_borders=True)
 
-    def encode(self, inputs: list[np.ndarray]) -> np.ndarray:
-        bins = [(i.reshape(-1, 3).astype(int) // 32) @ (64, 8, 1) for i in inputs]
+    def encode(self, inputs: list[View]) -> Encoded:
+        bins = [(i.pixels.reshape(-1, 3).astype(int) // 32) @ (64, 8, 1) for i in inputs]
         rows = np.sqrt(np.stack([np.bincount(b, minlength=512) / len(b) for b in bins]))
-        return rows.astype(np.float32)
+        return Encoded(rows.astype(np.float32))
 
 
 def measured(encoder: Encoder, pictures: Pictures) -> dict[str, float]:

@@ -71,5 +71,5 @@ def store(warehouse: Warehouse, banners: list[Shown], numbers: range) -> None:
     ]
     dated = [(*row, day(b.days[0]), None) for row, b in zip(fetches, banners, strict=True)]
     warehouse.merge(IMAGE_FETCHES, spark.createDataFrame(dated, IMAGE_FETCHES.schema))
-    vectors = [(ENCODER, f"c-{b.banner_id}", [float(v) for v in b.vector]) for b in banners]
+    vectors = [(ENCODER, f"c-{b.banner_id}", [float(v) for v in b.vector], None) for b in banners]
     warehouse.insert_new(EMBEDDINGS, spark.createDataFrame(vectors, EMBEDDINGS.schema))

@@ -25,8 +25,8 @@ def stored(spark, base_settings, tmp_path_factory):
     home = tmp_path_factory.mktemp("calibrating")
     settings = base_settings.model_copy(update={"paths": base_settings.paths.model_copy(update={"warehouse": str(home)})})
     vectors, encoder_id = shared_mean(600), encoder_to_calibrate(settings)
-    rows = [(encoder_id, f"c{i}", v.tolist()) for i, v in enumerate(vectors)]
-    rows += [("other", f"c{i}", [1.0] + [0.0] * (WIDTH - 1)) for i in range(50)]
+    rows = [(encoder_id, f"c{i}", v.tolist(), None) for i, v in enumerate(vectors)]
+    rows += [("other", f"c{i}", [1.0] + [0.0] * (WIDTH - 1), None) for i in range(50)]
     Warehouse(spark, str(home)).insert_new(EMBEDDINGS, spark.createDataFrame(rows, EMBEDDINGS.schema))
     return settings, vectors, encoder_id
 

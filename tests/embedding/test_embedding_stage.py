@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import io
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image, ImageOps
+from tiny_checkpoints import save
 
+from bannermap.embedding.encoders.emphasis import CELLS
+from bannermap.embedding.encoders.interface import make_encoder
 from bannermap.embedding.job import STAGE, run_on_files
 from bannermap.platform.cli import run_stage
 from bannermap.platform.settings import EncoderLink
@@ -52,7 +56,8 @@ def test_only_what_is_new_is_fetched_and_a_rerun_changes_nothing(settings, wareh
     assert statuses == {"one": "ok", "two": "ok", "three": "ok", "four": "not_an_image", "five": "not_found", "six": "no_address"}
     assert run.rejected == {"not_an_image": 1, "not_found": 1, "no_address": 1}
     assert (run.rows_in, run.rows_out, run.metrics["images_fetched"]) == (6, 3, 5)
-    assert warehouse.read(IMAGE_BYTES).count() == warehouse.read(EMBEDDINGS).count() == 1
+    assert warehouse.read(IMAGE_BYTES).count() == 1
+    assert [r.emphasis for r in warehouse.read(EMBEDDINGS).collect()] == [None], "the perceptual encoder gives none"
     before = contents(warehouse)
     again = run_stage(STAGE, warehouse, settings, FIRST)
     assert (again.metrics["images_fetched"], again.metrics["stored_images_encoded"]) == (0, 0)
@@ -146,3 +151,28 @@ def test_exif_turned_files_have_the_vector_of_the_upright_one(spark, base_settin
     rows = pd.read_parquet(tmp_path / "out").set_index("file")
     assert rows.pixel_hash["upright.png"] == rows.pixel_hash["turned.png"]
     assert np.array_equal(rows.vector["upright.png"], rows.vector["turned.png"])
+
+
+@pytest.fixture(scope="module")
+def dinov2(base_settings, tmp_path_factory):
+    """Settings of a tiny checkpoint with random weights."""
+    folder = tmp_path_factory.mktemp("checkpoint")
+    save("dinov2", folder)
+    return base_settings.encoder.model_copy(
+        update={"name": "dinov2", "weights": str(folder), "resolution_px": None, "precision": "fp32"}
+    )
+
+
+def test_rows_tell_where_in_the_picture_their_vector_comes_from(settings, warehouse, dinov2):
+    serve(warehouse, FIRST, one="a.png", two="b.png", three="text.png")
+    looking = settings.model_copy(update={"encoder": dinov2})
+    run_stage(STAGE, warehouse, looking, FIRST)
+    stored = {r.content_hash: bytes(r.emphasis) for r in warehouse.read(EMBEDDINGS).collect()}
+    encoder = make_encoder(dinov2)
+    files = [png(ord(name)) for name in "ab"]
+    pixels = [np.asarray(Image.open(io.BytesIO(f)).convert("RGB")) for f in files]
+    maps = encoder.encode([encoder.prepare(p) for p in pixels]).emphasis.astype(int)
+    assert sorted(stored) == sorted(hashlib.sha256(f).hexdigest() for f in files)
+    for file, expected in zip(files, maps, strict=True):
+        seen = np.frombuffer(stored[hashlib.sha256(file).hexdigest()], np.uint8).reshape(CELLS, CELLS)
+        assert seen.max() == 255 and np.abs(seen - expected).max() <= 1

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from embedding_server import MODEL, Endpoint, Reply
 
-from bannermap.embedding.encoders.chain import Chain, Link, check_encoders, make_chain
-from bannermap.embedding.encoders.interface import EncoderUnavailable, encode_pictures, make_encoder, unit_rows
+from bannermap.embedding.decoding.resizing import Box
+from bannermap.embedding.decoding.views import View
+from bannermap.embedding.encoders.chain import Chain, Link, Made, check_encoders, make_chain
+from bannermap.embedding.encoders.interface import Encoded, EncoderUnavailable, encode_pictures, make_encoder, unit_rows
 from bannermap.platform.errors import ConfigError
 from bannermap.platform.settings import EncoderLink
 
@@ -17,18 +19,20 @@ class Fake:
 
     def __init__(self, encoder_id: str, fails=(), hollow=()) -> None:
         self.encoder_id, self.fails, self.hollow, self.calls = encoder_id, set(fails), set(hollow), []
+        self.looks = len(encoder_id) != 2
 
     def check(self) -> None: ...
 
-    def prepare(self, pixels: np.ndarray) -> np.ndarray:
-        return pixels[:1, :1]
+    def prepare(self, pixels: np.ndarray) -> View:
+        return View(pixels[:1, :1], Box(0.0, 1.0, 0.0, 1.0))
 
-    def encode(self, inputs: list[np.ndarray]) -> np.ndarray:
-        numbers = [int(i[0, 0, 0]) for i in inputs]
+    def encode(self, inputs: list[View]) -> Encoded:
+        numbers = [int(i.pixels[0, 0, 0]) for i in inputs]
         self.calls.append(numbers)
         if self.fails & set(numbers):
             raise EncoderUnavailable(f"no {sorted(self.fails & set(numbers))}")
-        return unit_rows(np.array([[0.0, 0.0] if n in self.hollow else [n, len(self.encoder_id)] for n in numbers]))
+        vectors = unit_rows(np.array([[0.0, 0.0] if n in self.hollow else [n, len(self.encoder_id)] for n in numbers]))
+        return Encoded(vectors, np.array([[n, len(self.encoder_id)] for n in numbers]) if self.looks else None)
 
 
 def pictures(n: int) -> list[np.ndarray]:
@@ -65,7 +69,11 @@ def test_each_picture_gets_the_first_vector_that_can_be_had(seed):
             assert isinstance(outcome, EncoderUnavailable) and all(f"{f.encoder_id}: " in str(outcome) for f in fakes)
         else:
             length = np.hypot(number, len(owner))
-            assert outcome[0] == owner and outcome[1] == pytest.approx([number / length, len(owner) / length])
+            assert isinstance(outcome, Made) and outcome.encoder_id == owner
+            assert outcome.vector == pytest.approx([number / length, len(owner) / length])
+            assert (None if outcome.emphasis is None else [*outcome.emphasis]) == (
+                None if len(owner) == 2 else [number, len(owner)]
+            )
     assert all(len(call) <= size for fake, size in zip(fakes, sizes, strict=True) for call in fake.calls)
 
 
@@ -73,8 +81,8 @@ def test_one_encoder_is_a_chain_of_one(base_settings):
     chain, encoder = make_chain(base_settings.encoder), make_encoder(base_settings.encoder)
     shown = [np.random.default_rng(n).integers(0, 256, (9, 30, 3), dtype=np.uint8) for n in range(5)]
     made = chain.encode([chain.prepare(p) for p in shown])
-    assert chain.encoder_ids == (encoder.encoder_id,) and {i for i, _ in made} == {encoder.encoder_id}
-    assert np.array_equal(np.stack([v for _, v in made]), encode_pictures(encoder, shown))
+    assert chain.encoder_ids == (encoder.encoder_id,) and {m.encoder_id for m in made} == {encoder.encoder_id}
+    assert np.array_equal(np.stack([m.vector for m in made]), encode_pictures(encoder, shown))
     assert make_chain(base_settings.encoder) is chain
 
 
@@ -95,12 +103,10 @@ def test_a_request_that_fails_falls_back_and_the_others_do_not(remote_first):
     server.faults = [Reply(), Reply(400)]
     made = outcomes(chain, 6)
     remote, perceptual = chain.encoder_ids
-    assert [i for i, _ in made] == [remote, remote, perceptual, perceptual, remote, remote]
+    assert [m.encoder_id for m in made] == [remote, remote, perceptual, perceptual, remote, remote]
     assert remote.startswith("remote-") and perceptual == "perceptual-v1-frame2.trim2-resize64"
-    assert [v.shape for _, v in made[1:3]] == [
-        (8,),
-        make_encoder(base(settings)).encode([np.zeros((64, 64, 3), np.uint8)])[0].shape,
-    ]
+    alone = encode_pictures(make_encoder(base(settings)), [np.zeros((64, 64, 3), np.uint8)])
+    assert [m.vector.shape for m in made[1:3]] == [(8,), alone[0].shape]
 
 
 def base(settings):

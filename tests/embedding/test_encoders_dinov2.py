@@ -8,11 +8,15 @@ import torch
 import transformers
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from bannermap.embedding.decoding.resizing import Box
+from bannermap.embedding.decoding.views import View
 from bannermap.embedding.encoders.dinov2 import Dinov2Encoder
+from bannermap.embedding.encoders.emphasis import CELLS
 from bannermap.embedding.encoders.interface import encode_pictures
 from bannermap.embedding.encoders.pooling import emphasis_weights, pooled
 from bannermap.platform.errors import ConfigError
 
+torch.set_num_threads(1)  # models this small only wait for each other's threads, and tests run beside others
 MEAN, SPREAD = np.array((0.485, 0.456, 0.406)), np.array((0.229, 0.224, 0.225))
 SHAPE = {"hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 3, "image_size": 56, "patch_size": 14}
 
@@ -40,6 +44,11 @@ def encoder(checkpoint, base_settings):
     return make
 
 
+def whole(images: list[np.ndarray]) -> list[View]:
+    """Pictures that need no preparing."""
+    return [View(image, Box(0.0, 1.0, 0.0, 1.0)) for image in images]
+
+
 def eager_vector(folder, image: np.ndarray, strength: float) -> np.ndarray:
     """The definition, by loops over patches in float64, on what an eager model gives."""
     model = transformers.AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
@@ -62,7 +71,7 @@ def eager_vector(folder, image: np.ndarray, strength: float) -> np.ndarray:
 @pytest.mark.parametrize("size", [(56, 56), (28, 112), (14, 224), (98, 28)])
 def test_vectors_equal_the_definition_on_eager_attention(checkpoint, encoder, strength, size):
     images = list(np.random.default_rng(size[0]).integers(0, 256, (3, *size, 3), dtype=np.uint8))
-    vectors = encoder(emphasis_strength=strength).encode(images)
+    vectors = encoder(emphasis_strength=strength).encode(whole(images)).vectors
     expected = np.array([eager_vector(checkpoint, image, strength) for image in images])
     assert vectors.dtype == np.float32
     assert np.abs(vectors - expected).max() <= 1e-5
@@ -103,7 +112,7 @@ def test_no_full_map_of_attention_is_ever_built(checkpoint, encoder):
         return [s for s in shapes if s[-2:] == (tokens, tokens)]
 
     with Largest() as ours:
-        encoder().encode(images)
+        encoder().encode(whole(images))
     model = transformers.AutoModel.from_pretrained(checkpoint, attn_implementation="eager").eval()
     with torch.no_grad(), Largest() as eager:
         model(pixel_values=torch.zeros(2, 3, 56, 112))
@@ -135,7 +144,7 @@ def test_half_precision_is_another_encoder_and_nearly_the_same_vector(encoder):
     images = list(np.random.default_rng(0).integers(0, 256, (4, 56, 56, 3), dtype=np.uint8))
     full, half = encoder(), encoder(precision="bf16")
     assert full.encoder_id != half.encoder_id
-    assert (full.encode(images) * half.encode(images)).sum(axis=1).min() > 0.99
+    assert (full.encode(whole(images)).vectors * half.encode(whole(images)).vectors).sum(axis=1).min() > 0.99
 
 
 def test_the_id_names_all_that_changes_a_vector_and_nothing_else(encoder):
@@ -148,3 +157,43 @@ def test_the_id_names_all_that_changes_a_vector_and_nothing_else(encoder):
 def test_a_resolution_that_patches_do_not_divide_is_refused_with_the_nearest_that_they_do(encoder):
     with pytest.raises(ConfigError, match=r"100 .*take 98"):
         encoder(resolution_px=100)
+
+
+def eager_weights(folder, image: np.ndarray, strength: float) -> np.ndarray:
+    """What each patch weighs in the vector, by the definition on eager attention; (rows, columns)."""
+    model = transformers.AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
+    pixels = torch.tensor(((image / 255.0 - MEAN) / SPREAD).transpose(2, 0, 1)[None], dtype=torch.float32)
+    with torch.no_grad():
+        attentions = model(pixel_values=pixels, output_attentions=True).attentions
+    skipped = 1 + getattr(model.config, "num_register_tokens", 0)
+    attention = attentions[-1][0].double().numpy()[:, 0, skipped:].mean(axis=0)
+    weights = np.exp(strength * (attention - attention.mean()) / attention.std())
+    return weights.reshape(image.shape[0] // 14, image.shape[1] // 14)
+
+
+@pytest.mark.parametrize("size", [(56, 56), (28, 112), (14, 224)])
+def test_the_map_is_what_eager_attention_makes_each_patch_weigh(checkpoint, encoder, size):
+    images = list(np.random.default_rng(size[1]).integers(0, 256, (3, *size, 3), dtype=np.uint8))
+    found = encoder(emphasis_strength=2.0).encode(whole(images)).emphasis
+    assert found.shape == (3, CELLS, CELLS) and found.dtype == np.uint8
+    for image, seen in zip(images, found, strict=True):
+        weights = eager_weights(checkpoint, image, 2.0)
+        rows, columns = (np.arange(CELLS) * count // CELLS for count in weights.shape)  # patches are as large as cells, or larger
+        assert np.abs(seen - 255 * weights[rows][:, columns] / weights.max()).max() <= 1
+
+
+def test_maps_stay_with_their_pictures_whatever_the_passes(encoder):
+    rng = np.random.default_rng(8)
+    pictures = [rng.integers(0, 256, (int(h), int(w), 3), dtype=np.uint8) for h, w in rng.integers(20, 300, (7, 2))]
+    one = encoder(resize_mode="grid", max_batch_tokens=40)
+    views = [one.prepare(p) for p in pictures]
+    together = one.encode(views).emphasis.astype(int)
+    alone = np.concatenate([one.encode([v]).emphasis for v in views])
+    assert np.abs(together - alone).max() <= 1
+    assert len({m.tobytes() for m in alone}) == len(pictures)
+
+
+def test_without_emphasis_there_is_no_map(encoder):
+    pictures = [np.zeros((30, 40, 3), np.uint8)]
+    one = encoder(emphasis_strength=0.0)
+    assert one.encode([one.prepare(p) for p in pictures]).emphasis is None

@@ -42,7 +42,7 @@ def pictures(n: int, seed: int = 0) -> list[np.ndarray]:
 
 
 def expected(encoder: RemoteEncoder, shown: list[np.ndarray]) -> np.ndarray:
-    raw = np.array([vector_of(encoder.prepare(p)) for p in shown])
+    raw = np.array([vector_of(encoder.prepare(p).pixels) for p in shown])
     return raw / np.linalg.norm(raw, axis=1, keepdims=True)
 
 

@@ -52,7 +52,7 @@ def test_merge_inserts_updates_and_deletes_what_it_is_told_to(spark, warehouse):
 
 def test_insert_new_leaves_known_keys_as_they_are(spark, warehouse):
     def vectors(x):
-        return spark.createDataFrame([("e", "hash", [x])], EMBEDDINGS.schema)
+        return spark.createDataFrame([("e", "hash", [x], None)], EMBEDDINGS.schema)
 
     warehouse.insert_new(EMBEDDINGS, vectors(1.0))
     warehouse.insert_new(EMBEDDINGS, vectors(2.0))

@@ -8,6 +8,7 @@ import functools
 import numpy as np
 from report_worlds import HOSTILE, drawn_file
 
+from bannermap.report.emphasis import curtain
 from bannermap.report.model import (
     Change,
     Cluster,
@@ -29,13 +30,21 @@ SINGLE, SPLIT, COUNT = 200, 5, 12
 """Clusters per page that put a report of `COUNT` clusters on one page, or on several."""
 AXIS = [DAY - datetime.timedelta(days=back) for back in range(29, -1, -1)]
 SIDES = (40, 56, 112, 220)
+SQUARE = (slice(2, 6), slice(9, 14))
+"""Cells that the encoder looks at, in every second picture of a cluster, the medoid too."""
+
+
+def emphasis() -> bytes:
+    cells = np.full((16, 16), 3, np.uint8)
+    cells[SQUARE] = 255
+    return cells.tobytes()
 
 
 @functools.cache
 def image(number: int) -> Image:
     drawn = draw(drawn_file(number), SIDES)
     address = HOSTILE if number == 7 else f"https://ads.example/{number}.jpg"
-    return Image(drawn.files, address, drawn.brightness, drawn.sharpness)
+    return Image(drawn.files, address, drawn.brightness, drawn.sharpness, curtain(emphasis()) if number % 7 % 2 == 0 else None)
 
 
 def name(kind: int, number: int) -> str:

@@ -126,10 +126,12 @@ def _groups(world: World, clusters: int) -> tuple[list[Group], list[list[str]]]:
 
 
 def _add_picture(world: World) -> str:
-    """A new picture: its row in image_bytes; fetches come with its banners."""
-    pixel_hash = world.name() + world.name()
-    file = world.files[len(world.rows.get("image_bytes", [])) % len(world.files)]
-    world.add(tables.IMAGE_BYTES, content_hash=f"c{pixel_hash}", data=file)
+    """A new picture: its rows in image_bytes and embeddings; fetches come with its banners."""
+    pixel_hash, number = world.name() + world.name(), len(world.rows.get("image_bytes", []))
+    world.add(tables.IMAGE_BYTES, content_hash=f"c{pixel_hash}", data=world.files[number % len(world.files)])
+    looked = np.random.default_rng(number).integers(0, 256, 256, dtype=np.uint8).tobytes() if number % 4 else None
+    world.add(tables.EMBEDDINGS, encoder_id="perceptual", content_hash=f"c{pixel_hash}", vector=[1.0], emphasis=looked)
+    world.add(tables.EMBEDDINGS, encoder_id="other", content_hash=f"c{pixel_hash}", vector=[1.0], emphasis=bytes(256))
     return pixel_hash
 
 
@@ -141,7 +143,8 @@ def _add_banner(world: World, pixel_hash: str, cluster: str | None, path: list[s
     for day in active:
         row = {"dt": day, "banner_id": banner, "image_url": address, "advertiser_id": advertiser}
         world.add(tables.BANNER_DAYS, **row, log_rows=int(world.rng.integers(1, 5)), conflicting_attributes=0)
-    known = {"banner_id": banner, "image_url": address, "fetched_dt": active[0], "width": 300, "height": 250, "frames": 1}
+    known = {"banner_id": banner, "image_url": address, "fetched_dt": active[0], "width": 300, "height": 250}
+    known["frames"] = 2 if int(pixel_hash[:2], 16) % 5 == 0 else 1
     world.add(
         tables.IMAGE_FETCHES, **known, status="ok", content_hash=f"c{pixel_hash}", pixel_hash=pixel_hash, bytes=9, format="jpeg"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from bannermap.platform.errors import InputError
 from bannermap.platform.storage import Warehouse
 from bannermap.report.budget import plan
 from bannermap.report.ctr import wilson_interval
+from bannermap.report.emphasis import curtain
 from bannermap.report.gather import CHANGES_SHOWN, FALLEN_PER_CLUSTER, PAIRS_PER_CLUSTER
 from bannermap.report.job import STAGE
 
@@ -163,6 +165,24 @@ def test_near_duplicates_are_told_with_their_keeper(built, found):
     }
 
 
+def test_pictures_show_what_their_own_encoder_looks_at_unless_they_move(built, found):
+    members, fetches = (built[0].frame(t) for t in (tables.CLUSTER_MEMBERS, tables.IMAGE_FETCHES))
+    still = set(fetches.pixel_hash[fetches.frames == 1])
+    made = built[0].frame(tables.EMBEDDINGS)
+    maps = made[(made.encoder_id == "perceptual") & made.emphasis.notna()].set_index("content_hash").emphasis
+    medoids = built[0].frame(tables.CLUSTERS).set_index("cluster_id").medoid
+    without = 0
+    for name, (_, detail, images) in found.items():
+        own = members[members.cluster_id == name].drop_duplicates("pixel_hash")
+        ranked = own.assign(first=own.pixel_hash != medoids[name], last=-own.similarity_to_medoid)
+        first = list(ranked.sort_values(["first", "last", "pixel_hash"]).pixel_hash[:3])
+        expected = [(i, maps[f"c{h}"]) for i, h in enumerate(first) if h in still and f"c{h}" in maps]
+        assert [(i, images[over]) for _, over, i in detail["em"]] == [(i, b64encode(curtain(m)).decode()) for i, m in expected]
+        assert [at for at, _, _ in detail["em"]] == [detail["p"][i][0] for i, _ in expected]
+        without += len(first) - len(expected)
+    assert 0 < without < 2 * len(found)
+
+
 def test_lineage_is_told_newest_first(built, found):
     lineage, runs = built[0].frame(tables.CLUSTER_LINEAGE), built[0].frame(tables.CLUSTERINGS)
     newest = runs.sort_values("sequence").groupby("dt").clustering_id.last()
@@ -230,9 +250,11 @@ def test_failures_are_told_with_addresses_and_reasons(built):
 def test_running_again_gives_the_same_pages_and_removes_stale_ones(built):
     _, warehouse, settings, home, _ = built
     first = pages_in(home)
-    fewer = settings.model_copy(update={"report": settings.report.model_copy(update={"max_clusters": 14})})
+    changes = {"max_clusters": 14, "emphasis_pictures": 0}
+    fewer = settings.model_copy(update={"report": settings.report.model_copy(update=changes)})
     run_stage(STAGE, warehouse, fewer, LAST)
     only = pages_in(home)
+    assert not any(d["em"] for d in data_of(only["index.html"])["details"])
     assert set(only) == {"index.html"} and "14 of 40 clusters, the largest" in only["index.html"]
     run_stage(STAGE, warehouse, settings, LAST)
     again = pages_in(home)

@@ -55,6 +55,24 @@ def test_all_pages_together_keep_within_their_bytes_and_no_cluster_is_favoured(r
     assert found.fill.one_more == 0 or unused < 4_000  # less than any further picture takes
 
 
+def test_what_the_encoder_looks_at_is_the_first_to_go():
+    shown = report(12, thumbnail_px=56)  # no more, so that no two clusters share a picture
+    whole = render(shown, 200, ROOM).total_bytes
+    dropped = []
+    for room in (ROOM, whole, whole - 1_000, whole - 2_000):
+        found = render(shown, 200, room)
+        data = data_of(found.files["index.html"])
+        dropped.append(0)
+        for detail, cluster in zip(data["details"], shown.clusters, strict=True):
+            looks = [i for i, p in enumerate(cluster.pictures) if shown.images[p.pixel_hash].curtain]
+            assert [i for _, _, i in detail["em"]] == looks[: len(detail["em"])]
+            assert all(at == detail["p"][i][0] for at, _, i in detail["em"])
+            dropped[-1] += len(looks) - len(detail["em"])
+            if detail["em"]:
+                assert len([p for p in detail["p"] if p[0] >= 0]) == len(cluster.pictures), "all its pictures come first"
+    assert dropped[0] == 0 < dropped[2] and dropped == sorted(dropped)
+
+
 def test_more_room_never_shows_fewer_pictures():
     whole = render(report(60), 20, ROOM).total_bytes
     fills = [render(report(60), 20, whole - less).fill for less in (200_000, 100_000, 50_000, 0)]

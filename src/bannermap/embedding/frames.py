@@ -42,6 +42,7 @@ IMAGES = Table(
         "not_encoded": "string: why a picture has no vector; null where it has, and where there is no picture",
         "attempts": "int: requests that were made for the address",
         **{f"{step}_s": f"double: {about}" for step, about in STEPS.items()},
+        "emphasis": "binary: see embeddings; null also without a vector",
         "vector": "array<float>: unit length; null unless decoded and encoded",
     },
     key=("image_url",),

@@ -85,7 +85,11 @@ def run(context: JobContext, asked: Import) -> None:
         what = F.to_json(F.struct(F.lit(encoder_id).alias("encoder_id"), "id", "dimensions"))
         context.reject(refused.select("reason", what.alias("row_json")))
     with context.phase("write vectors"):
-        usable = judged.where("reason IS NULL").dropDuplicates(["id"]).withColumn("encoder_id", F.lit(encoder_id))
+        usable = (
+            judged.where("reason IS NULL")
+            .dropDuplicates(["id"])
+            .withColumns({"encoder_id": F.lit(encoder_id), "emphasis": F.lit(None)})
+        )
         new = usable.where("NOT known")
         context.run.rows_out = new.count()
         warehouse.insert_new(EMBEDDINGS, EMBEDDINGS.select(new))

@@ -17,7 +17,8 @@ import numpy as np
 import pyarrow as pa
 
 from bannermap.embedding.decoding.decode import Picture, decode
-from bannermap.embedding.encoders.chain import Chain, Outcome, make_chain
+from bannermap.embedding.decoding.views import View
+from bannermap.embedding.encoders.chain import Chain, Made, Outcome, make_chain
 from bannermap.embedding.encoders.interface import EncoderUnavailable
 from bannermap.embedding.fetching.fetch import Fetched
 from bannermap.embedding.fetching.stream import stream_fetched
@@ -49,7 +50,7 @@ class Decoded:
     fetched: Fetched
     failure: Failure | None
     facts: dict[str, Any]
-    inputs: tuple[np.ndarray, ...] | None
+    inputs: tuple[View, ...] | None
     seconds: float
 
 
@@ -145,7 +146,8 @@ def _row(one: Decoded, outcome: Outcome | None) -> dict[str, Any]:
         "bytes": len(data) if data is not None else None,
         "attempts": fetched.attempts,
         "data": None if one.failure else data,
-        "encoder_id": outcome[0] if isinstance(outcome, tuple) else None,
+        "encoder_id": outcome.encoder_id if isinstance(outcome, Made) else None,
+        "emphasis": outcome.emphasis.tobytes() if isinstance(outcome, Made) and outcome.emphasis is not None else None,
         "not_encoded": str(outcome)[:500] if isinstance(outcome, EncoderUnavailable) else None,
         "fetch_s": fetched.seconds,
         "decode_s": one.seconds,
@@ -155,7 +157,7 @@ def _row(one: Decoded, outcome: Outcome | None) -> dict[str, Any]:
 
 def _vectors(outcomes: Sequence[Outcome | None]) -> pa.Array:
     """A list column from flat values: a Python list per vector would cost more than the encoder."""
-    vectors = [outcome[1] if isinstance(outcome, tuple) else None for outcome in outcomes]
+    vectors = [outcome.vector if isinstance(outcome, Made) else None for outcome in outcomes]
     ends = np.cumsum([0, *(0 if v is None else len(v) for v in vectors)]).astype(np.int32)
     values = np.concatenate([np.empty(0, np.float32), *(v for v in vectors if v is not None)])
     return pa.ListArray.from_arrays(pa.array(ends), pa.array(values), mask=pa.array([v is None for v in vectors]))

@@ -17,3 +17,10 @@ DRAWN = Table(
     key=("pixel_hash", "side"),
     format="frame",
 )
+CURTAINS = Table(
+    name="curtains",
+    about="What the encoder looks at, one row per picture for which that is known.",
+    columns={"pixel_hash": "string: the picture", "curtain": "binary: WebP, see report/emphasis.py"},
+    key=("pixel_hash",),
+    format="frame",
+)

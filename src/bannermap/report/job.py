@@ -6,6 +6,7 @@ import datetime
 import functools
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pyspark import StorageLevel
@@ -18,6 +19,7 @@ from bannermap.platform.runs import JobContext
 from bannermap.platform.tables import (
     CLUSTER_LINEAGE,
     CLUSTERINGS,
+    EMBEDDINGS,
     IMAGE_FETCHES,
     NO_DAY,
     REGISTRY_DAYS,
@@ -108,7 +110,21 @@ def _images(source: Source, shown: Sequence[Cluster], outliers: Sequence[Outlier
     asked = source.context.warehouse.spark.createDataFrame(sorted(wanted), "pixel_hash string, side int").persist()
     fetches = source.table(IMAGE_FETCHES)
     bytes_of = functools.partial(stored_bytes, source.context.warehouse, source.context.settings.fetch.image_cache)
-    return _collected(t.drawn(asked, fetches, bytes_of), t.addresses(asked, fetches))
+    images = _collected(t.drawn(asked, fetches, bytes_of), t.addresses(asked, fetches))
+    found = _curtains(source, shown)
+    return {h: replace(image, curtain=found.get(h)) for h, image in images.items()}
+
+
+def _curtains(source: Source, shown: Sequence[Cluster]) -> dict[str, bytes]:
+    """Per picture that shows what the encoder looks at; nothing where it told nothing."""
+    pictures = source.context.settings.report.emphasis_pictures
+    wanted = sorted({p.pixel_hash for c in shown for p in c.pictures[:pictures]})
+    made = source.table(EMBEDDINGS).where(F.col("encoder_id") == source.clustering["encoder_id"])
+    if not wanted or made.where("emphasis IS NOT NULL").isEmpty():
+        return {}
+    asked = source.context.warehouse.spark.createDataFrame([(h,) for h in wanted], "pixel_hash string")
+    rows = t.curtains(asked, source.table(IMAGE_FETCHES), made).collect()
+    return {r["pixel_hash"]: bytes(r["curtain"]) for r in rows}
 
 
 def _hashes(cluster: Cluster) -> set[str]:

@@ -21,12 +21,14 @@ class Image:
         address: one of the addresses it came from.
         brightness: mean of its grey values, 0 to 1; null where it could not be drawn.
         sharpness: variance of the Laplacian of its grey values of 0 to 255; null where it could not be drawn.
+        curtain: WebP that covers what the encoder hardly looks at, see `emphasis.curtain`; null where that is not known or asked.
     """
 
     drawn: Mapping[int, bytes] = field(default_factory=dict)
     address: str | None = None
     brightness: float | None = None
     sharpness: float | None = None
+    curtain: bytes | None = None
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ class _Site:
     @cached_property
     def wanted(self) -> list[list[str]]:
         """Per cluster: its pictures in order."""
-        return [wanted(c, self.beside(c)) for c in self.report.clusters]
+        return [wanted(c, self.beside(c), self.report) for c in self.report.clusters]
 
     @cached_property
     def page_of(self) -> list[int]:

@@ -17,6 +17,8 @@ from bannermap.report.model import Change, Cluster, Image, Pair, Report, Shown
 ID_SHOWN = 12
 """Letters of the id of a cluster that is told of in the detail of another: two of them agreeing is beyond belief."""
 MAX_SIBLINGS = 8
+CURTAIN_OF = "curtain of "
+"""Before a pixel_hash: the curtain over that picture, where pictures are counted that fit."""
 EVENTS = ("created", "kept", "merged_from", "split_from", "given_to", "retired")
 
 
@@ -67,9 +69,10 @@ class Places:
         return [cluster_id[:ID_SHOWN], *([self.page(cluster_id)] if cluster_id in self.rank else [])]
 
 
-def encoded(images: Mapping[str, Image], pixel_hash: str, side: int) -> str | None:
-    """The picture in base64, or null where it could not be drawn."""
-    data = images.get(pixel_hash, Image()).drawn.get(side)
+def encoded(images: Mapping[str, Image], name: str, side: int) -> str | None:
+    """The picture, or the curtain over it, in base64; null where there is none."""
+    image = images.get(name.removeprefix(CURTAIN_OF), Image())
+    data = image.curtain if name.startswith(CURTAIN_OF) else image.drawn.get(side)
     return base64.b64encode(data).decode() if data else None
 
 
@@ -107,6 +110,7 @@ def detail(cluster: Cluster, report: Report, places: Places, pool: Pool, sibling
         "path": [group[:ID_SHOWN] for group in cluster.path[:-1]],
         "seen": [_day(report, cluster.first_seen_dt), _day(report, cluster.last_seen_dt)],
         "p": [_shown(p, report, pool) for p in cluster.pictures if _is_there(p.pixel_hash, pool)],
+        "em": [[pool.number(p), pool.number(c), i] for i, p, c in looked_at(cluster, report) if pool.number(c) >= 0],
         "sib": [[*places.name(c.cluster_id), c.size, pool.number(c.medoid)] for c in others[:MAX_SIBLINGS]],
         "sn": len(others),
         "fo": cluster.fell_out.banners,
@@ -119,15 +123,25 @@ def detail(cluster: Cluster, report: Report, places: Places, pool: Pool, sibling
     }
 
 
-def wanted(cluster: Cluster, siblings: Sequence[Cluster]) -> list[str]:
-    """Its pictures in the order in which they matter: the medoid, then members, pairs, what fell out and siblings in turn."""
+def looked_at(cluster: Cluster, report: Report) -> list[tuple[int, str, str]]:
+    """Pictures that can be shown as the encoder looks at them: their position in the cluster, themselves, their curtains."""
+    images = [(i, p.pixel_hash, report.images.get(p.pixel_hash, Image())) for i, p in enumerate(cluster.pictures)]
+    return [(i, h, CURTAIN_OF + h) for i, h, image in images if image.curtain and report.thumbnail_px in image.drawn]
+
+
+def wanted(cluster: Cluster, siblings: Sequence[Cluster], report: Report) -> list[str]:
+    """Its pictures in the order in which they matter: the medoid, then members, pairs, what fell out and siblings in turn.
+
+    Last, the curtains over them: they are the first to go where there is no room.
+    """
     sheet = [(2 * i, 0, p.pixel_hash) for i, p in enumerate(cluster.pictures)]
     pairs = [(2 * i + 3, j, h) for i, pair in enumerate(cluster.pairs) for j, h in enumerate((pair.a, pair.b))]
     lost = [(2 * i + 5, 0, p.pixel_hash) for i, p in enumerate(cluster.fell_out.pictures)]
     others = [c for c in siblings if c.cluster_id != cluster.cluster_id][:MAX_SIBLINGS]
     beside = [(2 * i + 7, 0, c.medoid) for i, c in enumerate(others)]
     ordered = [(-1, 0, cluster.medoid), *sheet, *pairs, *lost, *beside]
-    return list(dict.fromkeys(h for _, _, h in sorted(ordered, key=lambda w: w[:2])))
+    pictures = dict.fromkeys(h for _, _, h in sorted(ordered, key=lambda w: w[:2]))
+    return [*pictures, *(c for _, _, c in looked_at(cluster, report))]
 
 
 def _is_there(pixel_hash: str, pool: Pool) -> bool:

@@ -10,7 +10,8 @@ import pyarrow as pa
 from pyspark.sql import Window
 from pyspark.sql import functions as F
 
-from bannermap.report.frames import DRAWN
+from bannermap.report.emphasis import curtain
+from bannermap.report.frames import CURTAINS, DRAWN
 from bannermap.report.thumbnails import draw
 
 if TYPE_CHECKING:
@@ -179,6 +180,28 @@ def _rows(entry: dict) -> Iterator[tuple[object, ...]]:
     picture = draw(entry["data"], entry["sides"])
     for side, file in picture.files.items():
         yield entry["pixel_hash"], side, file, picture.brightness, picture.sharpness
+
+
+def curtains(wanted: DataFrame, image_fetches: DataFrame, embeddings: DataFrame) -> DataFrame:
+    """`CURTAINS` of pictures whose encoder said where it looked.
+
+    Animations have none: what is shown of them may be another frame than the one that was encoded.
+
+    Args:
+        wanted: pixel_hash, distinct.
+        image_fetches: the table.
+        embeddings: rows of one encoder_id.
+    """
+
+    def weave(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            woven = pa.array([curtain(emphasis) for emphasis in batch.column(1).to_pylist()], pa.binary())
+            yield pa.RecordBatch.from_arrays([batch.column(0), woven], list(CURTAINS.columns))
+
+    files = image_fetches.where("status = 'ok' AND frames = 1").join(wanted, "pixel_hash").select("pixel_hash", "content_hash")
+    known = files.join(embeddings.where("emphasis IS NOT NULL").select("content_hash", "emphasis"), "content_hash")
+    one = known.groupBy("pixel_hash").agg(F.min_by("emphasis", "content_hash").alias("emphasis"))  # files of equal pixels
+    return one.mapInArrow(weave, CURTAINS.schema)
 
 
 def addresses(wanted: DataFrame, image_fetches: DataFrame) -> DataFrame:

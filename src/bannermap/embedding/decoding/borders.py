@@ -39,6 +39,12 @@ def trimmed(pixels: np.ndarray) -> np.ndarray:
     Returns:
         A C-contiguous part of it; the whole where there is no bar.
     """
+    top, bottom, left, right = content_lines(pixels)
+    return np.ascontiguousarray(pixels[top:bottom, left:right])
+
+
+def content_lines(pixels: np.ndarray) -> tuple[int, int, int, int]:
+    """What `trimmed` keeps: first row and that behind the last, first column and that behind the last."""
     height, width, _ = pixels.shape
     top, bottom, left, right = 0, height, 0, width
     for _ in range(ROUNDS):
@@ -50,7 +56,7 @@ def trimmed(pixels: np.ndarray) -> np.ndarray:
         top, bottom = 0, height
     if right - left < width * LEAST_SHARE:
         left, right = 0, width
-    return np.ascontiguousarray(pixels[top:bottom, left:right])
+    return top, bottom, left, right
 
 
 def _cut(pixels: np.ndarray) -> list[int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -25,6 +25,38 @@ FILTER = Image.Resampling.BICUBIC
 REDUCING_GAP = 3.0
 """A picture more than this many times too large is first averaged in whole blocks: several times faster, and it bounds the memory
 of a strip, since the first pass of the filter keeps one axis at full length."""
+
+
+class Box(NamedTuple):
+    """A part of a picture, its edges as shares of the height and the width: 0 is the top or the left, 1 the bottom or the right.
+
+    A box may be larger than the picture: what a letterboxed one adds lies outside.
+    """
+
+    top: float
+    bottom: float
+    left: float
+    right: float
+
+
+def fitted_box(width: int, height: int, mode: ResizeMode, side_px: int) -> Box:
+    """The part of a picture that fills what `fitted` gives.
+
+    Args:
+        width: pixels, at least 1.
+        height: pixels, at least 1.
+        mode: see `fitted`.
+        side_px: see `fitted`.
+    """
+    if mode == "letterbox":
+        inner = _inner_size((width, height), side_px)
+        starts = [(side_px - edge) // 2 for edge in inner]
+        left, top = (-start / edge for start, edge in zip(starts, inner, strict=True))
+        return Box(top, top + side_px / inner[1], left, left + side_px / inner[0])
+    if mode == "center_crop":
+        left, top = ((1 - min(width, height) / edge) / 2 for edge in (width, height))
+        return Box(top, 1 - top, left, 1 - left)
+    return Box(0.0, 1.0, 0.0, 1.0)
 
 
 def fitted(pixels: np.ndarray, mode: ResizeMode, side_px: int, patch_px: int) -> np.ndarray:
@@ -96,11 +128,16 @@ def _squeezed(image: Image.Image, width: int, height: int) -> Image.Image:
 
 
 def _letterboxed(image: Image.Image, side_px: int) -> Image.Image:
-    longest = max(image.size)
-    width, height = (max(1, (2 * edge * side_px + longest) // (2 * longest)) for edge in image.size)
+    width, height = _inner_size(image.size, side_px)
     square = Image.new("RGB", (side_px, side_px), PADDING)
     square.paste(_squeezed(image, width, height), ((side_px - width) // 2, (side_px - height) // 2))
     return square
+
+
+def _inner_size(size: tuple[int, int], side_px: int) -> tuple[int, int]:
+    longest = max(size)
+    width, height = (max(1, (2 * edge * side_px + longest) // (2 * longest)) for edge in size)
+    return width, height
 
 
 def _cropped(image: Image.Image, side_px: int) -> Image.Image:

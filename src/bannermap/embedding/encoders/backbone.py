@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bannermap.embedding.decoding.borders import trimmed
-from bannermap.embedding.decoding.resizing import fitted
+from bannermap.embedding.decoding.views import View, fitted_view
 from bannermap.embedding.encoders.checkpoints import (
     PREPROCESSOR,
     checkpoint_folder,
@@ -26,7 +25,8 @@ from bannermap.embedding.encoders.checkpoints import (
     weights_digest,
 )
 from bannermap.embedding.encoders.devices import TokenBatches, limit_threads, precision_of, task_device
-from bannermap.embedding.encoders.interface import seen_as, unit_rows
+from bannermap.embedding.encoders.emphasis import emphasis_map
+from bannermap.embedding.encoders.interface import Encoded, seen_as, unit_rows
 from bannermap.platform.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -44,6 +44,19 @@ STRIDE_PX = 32
 
 
 @dataclass(frozen=True)
+class Features:
+    """What a family takes of a model's output, on the model's device.
+
+    Attributes:
+        vectors: (n, d).
+        weights: (n, rows, columns), of each patch in the vector; null where all count alike.
+    """
+
+    vectors: torch.Tensor
+    weights: torch.Tensor | None = None
+
+
+@dataclass(frozen=True)
 class Family:
     """One kind of encoder.
 
@@ -52,7 +65,7 @@ class Family:
         model_class: configuration -> the class that loads it; a ConfigError where the family has none.
         vision: the configuration of the image model alone.
         features: model, pixel values (n, 3, h, w), names of weights that the checkpoint lacks, further arguments of the model ->
-            (n, d) on the model's device.
+            what counts of its output.
         statistics: configuration -> mean and deviation where the checkpoint tells none.
         may_lack: beginnings of names of weights that ``features`` can do without.
     """
@@ -60,7 +73,7 @@ class Family:
     name: str
     model_class: Callable[[PretrainedConfig], Any]
     vision: Callable[[PretrainedConfig], PretrainedConfig]
-    features: Callable[[Any, torch.Tensor, frozenset[str], dict[str, Any]], torch.Tensor]
+    features: Callable[[Any, torch.Tensor, frozenset[str], dict[str, Any]], Features]
     statistics: Callable[[PretrainedConfig], Statistics]
     may_lack: tuple[str, ...] = ()
 
@@ -109,23 +122,27 @@ class Backbone:
         """Load the weights once, so that whatever is wrong with them is said before Spark starts."""
         self._load_checked()
 
-    def prepare(self, pixels: np.ndarray) -> np.ndarray:
-        """Trimmed and resized; uint8 (height, width, 3)."""
-        seen = trimmed(pixels) if self._settings.trim_borders else pixels
-        return fitted(seen, self._mode, self._side, self._cell)
+    def prepare(self, pixels: np.ndarray) -> View:
+        """Trimmed and resized."""
+        return fitted_view(pixels, self._settings.trim_borders, self._mode, self._side, self._cell)
 
-    def encode(self, inputs: list[np.ndarray]) -> np.ndarray:
-        """Vectors of prepared pictures; float32 (n, d), unit rows."""
+    def encode(self, inputs: list[View]) -> Encoded:
+        """Vectors of prepared pictures, and where they come from if patches weigh differently."""
         device, model, missing, arguments = self._ready()
 
-        def forward(batch: np.ndarray) -> np.ndarray:
+        def forward(batch: np.ndarray) -> list[tuple[np.ndarray, ...]]:
             import torch
 
             with torch.inference_mode():
                 values = self._values(torch.from_numpy(batch).to(device), model.dtype)
-                return self._family.features(model, values, missing, arguments).float().cpu().numpy()
+                found = self._family.features(model, values, missing, arguments)
+                parts = (found.vectors,) if found.weights is None else (found.vectors, found.weights)
+                return list(zip(*(part.float().cpu().numpy() for part in parts), strict=True))
 
-        return unit_rows(self._batches.forward(inputs, self._tokens, forward))
+        rows = self._batches.forward([view.pixels for view in inputs], self._tokens, forward)
+        vectors, *weights = zip(*rows, strict=True)
+        maps = [np.stack([emphasis_map(w, view.box) for w, view in zip(ws, inputs, strict=True)]) for ws in weights]
+        return Encoded(unit_rows(np.stack(vectors)), *maps)
 
     def _tokens(self, shape: tuple[int, ...]) -> int:
         return -(-shape[0] // self._cell) * -(-shape[1] // self._cell)

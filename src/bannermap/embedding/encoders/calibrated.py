@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from bannermap.embedding.calibration import Calibration, read_calibration
-from bannermap.embedding.encoders.interface import Encoder
+from bannermap.embedding.decoding.views import View
+from bannermap.embedding.encoders.interface import Encoded, Encoder
 from bannermap.platform.errors import ConfigError
 
 
@@ -35,13 +36,14 @@ class CalibratedEncoder:
         """See `Encoder.check`."""
         self.encoder.check()
 
-    def prepare(self, pixels: np.ndarray) -> np.ndarray:
+    def prepare(self, pixels: np.ndarray) -> View:
         """As the encoder does."""
         return self.encoder.prepare(pixels)
 
-    def encode(self, inputs: list[np.ndarray]) -> np.ndarray:
-        """Calibrated vectors; float32 (n, d), unit rows."""
-        return self.calibration.apply(self.encoder.encode(inputs))
+    def encode(self, inputs: list[View]) -> Encoded:
+        """Calibrated vectors; where the encoder looked stays as it was."""
+        made = self.encoder.encode(inputs)
+        return replace(made, vectors=self.calibration.apply(made.vectors))
 
 
 def calibrated_encoder(encoder: Encoder, file: str) -> CalibratedEncoder:

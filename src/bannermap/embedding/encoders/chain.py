@@ -8,12 +8,29 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bannermap.embedding.decoding.views import View
 from bannermap.embedding.encoders.interface import Encoder, EncoderUnavailable, make_encoder
 from bannermap.platform.errors import ConfigError
 from bannermap.platform.settings import EncoderSettings
 
-Outcome = tuple[str, np.ndarray] | EncoderUnavailable
-"""Who made it and the vector, float32 (d,) of unit length; or why there is none."""
+
+@dataclass(frozen=True)
+class Made:
+    """A picture's vector.
+
+    Attributes:
+        encoder_id: who made it.
+        vector: float32 (d,), of unit length.
+        emphasis: uint8 (CELLS, CELLS), see `Encoded`; null where its encoder gives none.
+    """
+
+    encoder_id: str
+    vector: np.ndarray
+    emphasis: np.ndarray | None = None
+
+
+Outcome = Made | EncoderUnavailable
+"""A vector, or why there is none."""
 
 
 @dataclass(frozen=True)
@@ -52,28 +69,28 @@ class Chain:
         for link in self._links:
             link.encoder.check()
 
-    def prepare(self, pixels: np.ndarray) -> tuple[np.ndarray, ...]:
+    def prepare(self, pixels: np.ndarray) -> tuple[View, ...]:
         """What each encoder looks at, in order; for threads, see `Encoder.prepare`."""
         return tuple(link.encoder.prepare(pixels) for link in self._links)
 
-    def encode(self, inputs: Sequence[tuple[np.ndarray, ...]]) -> list[Outcome]:
+    def encode(self, inputs: Sequence[tuple[View, ...]]) -> list[Outcome]:
         """One outcome per picture, in order.
 
         Args:
             inputs: what `prepare` gave.
         """
-        made: list[tuple[str, np.ndarray] | None] = [None] * len(inputs)
+        made: list[Made | None] = [None] * len(inputs)
         reasons: list[list[str]] = [[] for _ in inputs]
         for number, link in enumerate(self._links):
-            waiting = [place for place, vector in enumerate(made) if vector is None]
+            waiting = [place for place, one in enumerate(made) if one is None]
             for places in _slices(waiting, link.at_once):
-                rows = _rows(link.encoder, [inputs[p][number] for p in places])
+                rows = _rows(link.encoder, self.encoder_ids[number], [inputs[p][number] for p in places])
                 for place, row in zip(places, rows, strict=True):
                     if isinstance(row, str):
                         reasons[place].append(f"{self.encoder_ids[number]}: {row}")
                     else:
-                        made[place] = (self.encoder_ids[number], row)
-        return [vector or EncoderUnavailable("; ".join(why)) for vector, why in zip(made, reasons, strict=True)]
+                        made[place] = row
+        return [one or EncoderUnavailable("; ".join(why)) for one, why in zip(made, reasons, strict=True)]
 
 
 @functools.cache
@@ -101,14 +118,16 @@ def _link(settings: EncoderSettings) -> Link:
     return Link(make_encoder(settings), at_once)
 
 
-def _rows(encoder: Encoder, inputs: list[np.ndarray]) -> Sequence[np.ndarray | str]:
+def _rows(encoder: Encoder, encoder_id: str, inputs: list[View]) -> Sequence[Made | str]:
     """Per input its vector, or why there is none."""
     try:
-        vectors = encoder.encode(inputs)
+        encoded = encoder.encode(inputs)
     except EncoderUnavailable as failure:
         return [str(failure)] * len(inputs)
-    usable = np.isfinite(vectors).all(axis=1)
-    return [v if ok else "the model gave nothing that has a direction" for v, ok in zip(vectors, usable, strict=True)]
+    usable = np.isfinite(encoded.vectors).all(axis=1)
+    maps = [None] * len(inputs) if encoded.emphasis is None else list(encoded.emphasis)
+    made = [Made(encoder_id, vector, seen) for vector, seen in zip(encoded.vectors, maps, strict=True)]
+    return [one if ok else "the model gave nothing that has a direction" for one, ok in zip(made, usable, strict=True)]
 
 
 def _slices(places: list[int], size: int) -> Iterator[list[int]]:

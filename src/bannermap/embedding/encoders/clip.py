@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bannermap.embedding.encoders.backbone import Backbone, Family, Statistics
+from bannermap.embedding.encoders.backbone import Backbone, Family, Features, Statistics
 from bannermap.platform.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -47,10 +47,10 @@ def _vision(config: PretrainedConfig) -> PretrainedConfig:
     return tower
 
 
-def _features(model: Any, values: torch.Tensor, missing: frozenset[str], arguments: dict[str, Any]) -> torch.Tensor:
+def _features(model: Any, values: torch.Tensor, missing: frozenset[str], arguments: dict[str, Any]) -> Features:
     output = model(pixel_values=values, **arguments)
     projected = getattr(output, "image_embeds", None)
-    return output.pooler_output if projected is None else projected
+    return Features(output.pooler_output if projected is None else projected)
 
 
 def _statistics(config: PretrainedConfig) -> Statistics:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 
 if TYPE_CHECKING:
     from bannermap.platform.settings import EncoderSettings
 
+Row = TypeVar("Row")
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "defaultcpuallocator")
 
 
@@ -64,17 +65,14 @@ class TokenBatches:
         self,
         inputs: Sequence[np.ndarray],
         tokens_of: Callable[[tuple[int, ...]], int],
-        forward: Callable[[np.ndarray], np.ndarray],
-    ) -> np.ndarray:
-        """Vectors of all inputs, in their order.
+        forward: Callable[[np.ndarray], Sequence[Row]],
+    ) -> list[Row]:
+        """What a model makes of all inputs, in their order.
 
         Args:
             inputs: arrays; those of equal shape share passes.
             tokens_of: shape of one input -> its tokens.
-            forward: (n, *shape) -> (n, d).
-
-        Returns:
-            (len(inputs), d).
+            forward: (n, *shape) -> n rows.
 
         Raises:
             RuntimeError: of ``forward``; one that tells of memory only when a single input did not fit.
@@ -82,29 +80,27 @@ class TokenBatches:
         shapes: dict[tuple[int, ...], list[int]] = {}
         for place, one in enumerate(inputs):
             shapes.setdefault(one.shape, []).append(place)
-        parts: list[tuple[list[int], np.ndarray]] = []
+        rows: dict[int, Row] = {}
         for shape, places in shapes.items():
-            parts += self._of_one_shape(inputs, places, tokens_of(shape), forward)
-        rows = np.concatenate([vectors for _, vectors in parts])
-        ordered = np.empty_like(rows)
-        ordered[np.concatenate([places for places, _ in parts])] = rows
-        return ordered
+            rows |= self._of_one_shape(inputs, places, tokens_of(shape), forward)
+        return [rows[place] for place in range(len(inputs))]
 
     def _of_one_shape(
-        self, inputs: Sequence[np.ndarray], places: list[int], tokens: int, forward: Callable[[np.ndarray], np.ndarray]
-    ) -> list[tuple[list[int], np.ndarray]]:
-        done, at = [], 0
+        self, inputs: Sequence[np.ndarray], places: list[int], tokens: int, forward: Callable[[np.ndarray], Sequence[Row]]
+    ) -> dict[int, Row]:
+        done: dict[int, Row] = {}
+        at = 0
         while at < len(places):
             here = places[at : at + max(1, self.max_batch_tokens // tokens)]
             try:
-                vectors = forward(np.stack([inputs[p] for p in here]))
+                rows = forward(np.stack([inputs[p] for p in here]))
             except RuntimeError as error:  # torch.cuda.OutOfMemoryError is one; a CPU gives no other class
                 if len(here) == 1 or not _tells_of_memory(error):
                     raise
                 self.max_batch_tokens = len(here) // 2 * tokens
                 _release_cached_memory()
                 continue
-            done.append((here, vectors))
+            done |= zip(here, rows, strict=True)
             at += len(here)
         return done
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bannermap.embedding.encoders.backbone import IMAGENET, Backbone, Family
+from bannermap.embedding.encoders.backbone import IMAGENET, Backbone, Family, Features
 from bannermap.embedding.encoders.checkpoints import checkpoint_folder, load_config
 from bannermap.platform.errors import ConfigError
 
@@ -59,12 +59,16 @@ class Dinov2Encoder(Backbone):
         self._row_keeper = keep_class_row(model)
         return model, missing
 
-    def _features(self, model: Any, values: torch.Tensor, missing: frozenset[str], arguments: dict[str, Any]) -> torch.Tensor:
-        from bannermap.embedding.encoders.pooling import pooled
+    def _features(self, model: Any, values: torch.Tensor, missing: frozenset[str], arguments: dict[str, Any]) -> Features:
+        from bannermap.embedding.encoders.pooling import emphasis_weights, pooled
 
         tokens = model(pixel_values=values, **arguments).last_hidden_state.float()
         row = self._row_keeper.class_row[:, self._skipped :]
-        return pooled(tokens[:, 0], tokens[:, self._skipped :], row, self._strength)
+        vectors = pooled(tokens[:, 0], tokens[:, self._skipped :], row, self._strength)
+        if not self._strength:
+            return Features(vectors)
+        grid = (-1, values.shape[2] // self._cell, values.shape[3] // self._cell)
+        return Features(vectors, emphasis_weights(row, self._strength).reshape(grid))
 
 
 def _model_class(config: PretrainedConfig) -> Any:

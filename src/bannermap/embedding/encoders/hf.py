@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bannermap.embedding.encoders.backbone import IMAGENET, Backbone, Family
+from bannermap.embedding.encoders.backbone import IMAGENET, Backbone, Family, Features
 from bannermap.platform.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -39,13 +39,13 @@ def _model_class(config: PretrainedConfig) -> Any:
     return AutoModel
 
 
-def _features(model: Any, values: torch.Tensor, missing: frozenset[str], arguments: dict[str, Any]) -> torch.Tensor:
+def _features(model: Any, values: torch.Tensor, missing: frozenset[str], arguments: dict[str, Any]) -> Features:
     output = model(pixel_values=values, **arguments)
     pooled = getattr(output, "pooler_output", None)
     if pooled is not None and not any(name.startswith(POOLER) for name in missing):
-        return pooled.flatten(1)
+        return Features(pooled.flatten(1))
     last = output.last_hidden_state.float()
-    return last.mean(dim=(2, 3)) if last.ndim == 4 else last.mean(dim=1)
+    return Features(last.mean(dim=(2, 3)) if last.ndim == 4 else last.mean(dim=1))
 
 
 HF = Family("hf", _model_class, lambda config: config, _features, lambda config: IMAGENET, may_lack=(POOLER,))

@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from bannermap.embedding.decoding.views import View
 from bannermap.platform.settings import EncoderSettings
 
 
 class EncoderUnavailable(Exception):
     """An encoder that could not make vectors now and may later: a picture stays without one until the next run."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What an encoder made of some pictures.
+
+    Attributes:
+        vectors: float32 (n, d), unit rows; a row of NaN where the model gave nothing that can be scaled to unit length.
+        emphasis: uint8 (n, CELLS, CELLS), see `emphasis.emphasis_map`; null where no part of a picture counts more than another.
+    """
+
+    vectors: np.ndarray
+    emphasis: np.ndarray | None = None
 
 
 class Encoder(Protocol):
@@ -29,25 +44,18 @@ class Encoder(Protocol):
             ConfigError: something is.
         """
 
-    def prepare(self, pixels: np.ndarray) -> np.ndarray:
+    def prepare(self, pixels: np.ndarray) -> View:
         """What the encoder looks at: trimmed and resized, so that a batch is small whatever the pictures were.
 
         Args:
             pixels: uint8 (height, width, 3), RGB, at least 1 x 1.
-
-        Returns:
-            uint8 (height, width, 3), RGB.
         """
 
-    def encode(self, inputs: list[np.ndarray]) -> np.ndarray:
-        """Vectors of prepared pictures.
+    def encode(self, inputs: list[View]) -> Encoded:
+        """Vectors of prepared pictures; they do not depend on the batch, beyond rounding.
 
         Args:
             inputs: what `prepare` gave, one or more.
-
-        Returns:
-            float32 (n, d), unit rows; a picture's vector does not depend on the batch, beyond rounding. A row of NaN where the
-            model gave nothing that can be scaled to unit length.
 
         Raises:
             EncoderUnavailable: none of them could be encoded.
@@ -80,7 +88,7 @@ def seen_as(trim_borders: bool) -> str:
 
 def encode_pictures(encoder: Encoder, pictures: Sequence[np.ndarray]) -> np.ndarray:
     """Vectors of pictures as they were decoded; float32 (n, d), see `Encoder`."""
-    return encoder.encode([encoder.prepare(pixels) for pixels in pictures])
+    return encoder.encode([encoder.prepare(pixels) for pixels in pictures]).vectors
 
 
 @functools.cache

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from bannermap.embedding.decoding.borders import trimmed
-from bannermap.embedding.encoders.interface import seen_as
+from bannermap.embedding.decoding.views import View, content
+from bannermap.embedding.encoders.interface import Encoded, seen_as
 
 SIDE = 64
 FREQUENCIES = 12
@@ -47,14 +47,14 @@ class PerceptualEncoder:
     def check(self) -> None:
         """Nothing can be wrong: there are no weights."""
 
-    def prepare(self, pixels: np.ndarray) -> np.ndarray:
-        """The whole banner, squeezed to a square: uint8 (64, 64, 3)."""
-        seen = trimmed(pixels) if self.trim_borders else pixels
-        return np.asarray(Image.fromarray(seen).resize((SIDE, SIDE), Image.Resampling.BOX))
+    def prepare(self, pixels: np.ndarray) -> View:
+        """The whole banner, squeezed to a square of 64 x 64 pixels."""
+        seen = content(pixels, self.trim_borders)
+        return View(np.asarray(Image.fromarray(seen.pixels).resize((SIDE, SIDE), Image.Resampling.BOX)), seen.box)
 
-    def encode(self, inputs: list[np.ndarray]) -> np.ndarray:
-        """Vectors of prepared banners; float32 (n, d), unit rows. A banner's vector does not depend on the others."""
-        return np.stack([self._vector(square) for square in inputs])
+    def encode(self, inputs: list[View]) -> Encoded:
+        """Vectors of prepared banners. A banner's vector does not depend on the others."""
+        return Encoded(np.stack([self._vector(view.pixels) for view in inputs]))
 
     def _vector(self, square: np.ndarray) -> np.ndarray:
         planes = np.asarray(Image.fromarray(square).convert("YCbCr"), np.float64)

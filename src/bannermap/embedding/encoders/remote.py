@@ -23,9 +23,8 @@ from urllib.parse import urlsplit
 import numpy as np
 from PIL import Image
 
-from bannermap.embedding.decoding.borders import trimmed
-from bannermap.embedding.decoding.resizing import fitted
-from bannermap.embedding.encoders.interface import EncoderUnavailable, seen_as, unit_rows
+from bannermap.embedding.decoding.views import View, fitted_view
+from bannermap.embedding.encoders.interface import Encoded, EncoderUnavailable, seen_as, unit_rows
 from bannermap.platform.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -87,19 +86,19 @@ class RemoteEncoder:
                 "here and on the executors (spark.executorEnv), or the setting to null where the endpoint needs none."
             )
 
-    def prepare(self, pixels: np.ndarray) -> np.ndarray:
-        """Trimmed and resized; uint8 (height, width, 3)."""
-        return fitted(trimmed(pixels) if self._trim else pixels, self._mode, self._side, CELL_PX)
+    def prepare(self, pixels: np.ndarray) -> View:
+        """Trimmed and resized."""
+        return fitted_view(pixels, self._trim, self._mode, self._side, CELL_PX)
 
-    def encode(self, inputs: list[np.ndarray]) -> np.ndarray:
-        """Vectors of prepared pictures by one request; float32 (n, d), unit rows, NaN where the endpoint gave no direction.
+    def encode(self, inputs: list[View]) -> Encoded:
+        """Vectors of prepared pictures by one request; NaN where the endpoint gave no direction.
 
         Raises:
             EncoderUnavailable: no valid answer by the deadline.
         """
         if time.monotonic() < self._rests_until:
             raise EncoderUnavailable(f"not asked: it failed {self._failures} times in a row, at last with: {self._last_failure}")
-        images = [base64.b64encode(_png(pixels)).decode() for pixels in inputs]
+        images = [base64.b64encode(_png(view.pixels)).decode() for view in inputs]
         body = json.dumps({"protocol": PROTOCOL, "model": self._model, "images": images}).encode()
         try:
             # On a thread of its own: the caller's may have an event loop that runs, as a notebook's has.
@@ -110,7 +109,7 @@ class RemoteEncoder:
             self._note_failure(str(failure))
             raise
         self._failures = 0
-        return unit_rows(vectors)
+        return Encoded(unit_rows(vectors))
 
     def _note_failure(self, message: str) -> None:
         self._failures, self._last_failure = self._failures + 1, message

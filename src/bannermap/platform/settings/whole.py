@@ -101,6 +101,7 @@ class ReportSettings(Section):
     max_clusters: Positive
     clusters_per_page: Positive
     pictures_per_cluster: Positive
+    emphasis_pictures: Annotated[int, Field(ge=0)]
     max_outliers: Annotated[int, Field(ge=0)]
     max_pairs: Annotated[int, Field(ge=0)]
     thumbnail_px: Annotated[int, Field(ge=16, le=512)]

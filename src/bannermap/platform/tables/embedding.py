@@ -49,9 +49,13 @@ EMBEDDINGS = Table(
         "encoder_id": "string: everything that changes a vector, named",
         "content_hash": "string: see image_bytes",
         "vector": "array<float>: unit length",
+        "emphasis": "binary: what each part of the picture weighs in the vector: a byte per cell, 16 rows of 16 cells over the "
+        "whole picture from the top left, the largest 255; null where the encoder gives no part more weight than another",
     },
     key=("encoder_id", "content_hash"),
     partition_by=("encoder_id",),
+    version=2,
+    migrations={2: AddColumns(("emphasis",), "null: the report shows it for vectors that are made from now on")},
 )
 EXTERNAL_VECTORS = Table(
     name="external_vectors",

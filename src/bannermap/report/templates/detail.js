@@ -17,6 +17,18 @@ function sheet(pictures, text) {
   });
   return make("div", { class: "sheet" }, ...figures);
 }
+// The picture under a curtain that is clear where the encoder looks.
+function emphasis(d) {
+  if (!d.em.length) return null;
+  const figures = d.em.map(([at, over, i]) => {
+    const mask = `url(data:image/webp;base64,${data.images[over]})`;
+    const under = make("span", { class: "curtained" }, picture(at, ""), make("span", { class: "curtain", style: `-webkit-mask-image:${mask};mask-image:${mask}` }));
+    under.setAttribute("role", "img");
+    under.setAttribute("aria-label", `member ${i + 1} as the encoder looks at it`);
+    return make("figure", {}, under, make("figcaption", {}, i ? `member ${i + 1}` : "medoid"));
+  });
+  return part("What the encoder looks at", make("div", { class: "sheet" }, ...figures), note("Clear: what counts most in the vector. Covered: what hardly counts."));
+}
 function facts(card, d) {
   const rows = [[data.dated ? "Banners" : "Files", number(card.s)], ["Pictures", number(card.n)], ["Cohesion", card.c.toFixed(3)], ["Cut at", `${d.t.toFixed(2)}, step ${d.d}`]];
   if (card.r !== undefined) rows.push(["Clicks", `${number(card.k || 0)} of ${number(card.i)}: ${rate(card)}`]);
@@ -91,7 +103,7 @@ function openCluster(id) {
   };
   const pictures = part("Pictures", sheet(d.p, "member"), rest > 0 ? note(`and ${counted(rest, "more picture")}`) : null);
   const sides = make("div", { class: "columns" }, make("div", {}, path(card, d), lineage(d)), make("div", {}, advertisers(card, d), days(d)));
-  opened(`Cluster ${id.slice(0, 8)}, ${counted(card.s, unit)}`, onStep, facts(card, d), pictures, sides, lost(d), duplicates(d));
+  opened(`Cluster ${id.slice(0, 8)}, ${counted(card.s, unit)}`, onStep, facts(card, d), pictures, emphasis(d), sides, lost(d), duplicates(d));
 }
 function openPair(button) {
   const all = [...document.querySelectorAll("[data-pair]")];
