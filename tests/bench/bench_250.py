@@ -63,7 +63,9 @@ def main() -> None:
         began = time.monotonic()
         for stage in (DEDUPE, EMBED, CLUSTER):
             run = run_stage(stage, warehouse, settings, DAY)
-            phases[stage.name] = {name: round(s, 1) for name, s in run.phase_seconds.items()} | {"in all": round(run.seconds(), 1)}
+            phases[stage.name] = {name: round(s, 1) for name, s in run.phase_seconds.items()} | {
+                "in all": round(run.seconds(), 1)
+            }
         seconds = time.monotonic() - began
         vectors, clusters = warehouse.read(EMBEDDINGS).count(), warehouse.read(CLUSTERS).count()
         spark.stop()

@@ -38,6 +38,7 @@ def test_five_kills_lose_no_row_and_at_most_a_batch_each(spark, endpoint, tmp_pa
     story = run_with_kills(tmp_path / "rough", config, endpoint, kills, rng)
     assert story.kills == {"worker": 4, "job": 1}
     assert story.distinct == IMAGES
+    assert story.ended == 1  # the job's own; Spark tries a task again whose worker was killed
     # A worker loses its batch; a run that ends, one for each task that it was running.
     assert story.encoded - story.distinct <= BATCH * (story.kills["worker"] + story.ended * len(os.sched_getaffinity(0)))
     endpoint.always = None
