@@ -18,7 +18,7 @@ MORE_SPARK_MODULES = {
     *("clustering/lineage.py", "clustering/keepers.py"),
     *("features/events.py", "features/files.py", "features/intake.py", "features/publication.py"),
     "report/gather.py",
-    *("embedding/encoders/devices.py", "embedding/importing.py", "embedding/calibrating.py"),
+    *("embedding/encoders/devices.py", "embedding/importing.py", "embedding/calibrating.py", "embedding/making.py"),
     *("features/users.py", "features/proofs.py", "features/republication.py", "features/erasure.py"),
 }
 

@@ -74,7 +74,9 @@ def worker(corpus, base_settings, tmp_path_factory):
     folder = tmp_path_factory.mktemp("hostile")
     for number, data in enumerate(corpus.values()):
         (folder / f"{number:04d}").write_bytes(data)
-    command = [sys.executable, "-c", WORKER, base_settings.model_dump_json(), str(folder)]
+    encoder = base_settings.encoder.model_copy(update={"name": "perceptual", "weights": None})
+    settings = base_settings.model_copy(update={"encoder": encoder})
+    command = [sys.executable, "-c", WORKER, settings.model_dump_json(), str(folder)]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 

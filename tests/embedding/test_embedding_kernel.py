@@ -96,7 +96,7 @@ def test_rows_are_those_of_one_picture_at_a_time(base_settings, folder, names, b
         str(folder),
         base_settings.fetch.model_copy(update={"queued_images": queued}),
         base_settings.decode.model_copy(update={"threads_per_task": threads}),
-        base_settings.encoder.model_copy(update={"batch_images": batch}),
+        base_settings.encoder.model_copy(update={"name": "perceptual", "weights": None, "batch_images": batch}),
     )
     made = list(kernel.from_addresses(batches_of(names, 7)))
     assert [b.num_rows for b in made] == [batch] * (len(names) // batch) + [len(names) % batch] * (len(names) % batch > 0)
@@ -112,12 +112,22 @@ def test_rows_are_those_of_one_picture_at_a_time(base_settings, folder, names, b
 
 def test_large_files_make_smaller_batches(base_settings, folder, monkeypatch):
     monkeypatch.setattr("bannermap.embedding.kernel.BATCH_BYTES", 1)
-    kernel = ImageKernel(str(folder), base_settings.fetch, base_settings.decode, base_settings.encoder)
+    kernel = ImageKernel(
+        str(folder),
+        base_settings.fetch,
+        base_settings.decode,
+        base_settings.encoder.model_copy(update={"name": "perceptual", "weights": None}),
+    )
     assert {b.num_rows for b in kernel.from_addresses(batches_of(["1.png", "2.png", "cut.png"], 9))} == {1}
 
 
 def test_a_schema_of_spark_reads_the_rows(base_settings, folder):
-    kernel = ImageKernel(str(folder), base_settings.fetch, base_settings.decode, base_settings.encoder)
+    kernel = ImageKernel(
+        str(folder),
+        base_settings.fetch,
+        base_settings.decode,
+        base_settings.encoder.model_copy(update={"name": "perceptual", "weights": None}),
+    )
     (batch,) = kernel.from_addresses(batches_of(["1.png", None], 9))
     assert set(batch.schema.names) == set(IMAGES.columns)
 

@@ -39,7 +39,7 @@ def workshop(folder, warehouse, base_settings):
     """Makes a workshop: of a new run each time, as a job has it."""
 
     def made(read_only=False, **changes):
-        encoder = base_settings.encoder.model_copy(update={"batch_images": 4, **changes})
+        encoder = base_settings.encoder.model_copy(update={"name": "perceptual", "weights": None, "batch_images": 4, **changes})
         kernel = ImageKernel(str(folder), base_settings.fetch, base_settings.decode, encoder)
         place = Warehouse(warehouse.spark, warehouse.root, read_only=read_only)
         return Workshop(JobContext(place, base_settings, DAY, Run("embed_banners", DAY)), kernel)
