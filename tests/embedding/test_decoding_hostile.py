@@ -1,7 +1,9 @@
-"""The hostile corpus in one child process: every file ends as a picture or a typed failure, in bounded time and memory."""
+"""The hostile corpus in one child process: every file ends as a picture or a typed failure, in bounded time and memory. First one
+by one, then all through a task's kernel, in a process that has imported what Spark's Python worker imports."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -19,12 +21,20 @@ and so would be that of the test process."""
 WORKER = """
 import json, re, sys, time
 from pathlib import Path
+import pyarrow as pa
+import pyspark.worker
 from bannermap.embedding.decoding.decode import decode, decode_pixels
 from bannermap.embedding.decoding.resizing import fitted
+from bannermap.embedding.kernel import ImageKernel
 from bannermap.embedding.statuses import Failure
-from bannermap.platform.settings import DecodeSettings
+from bannermap.platform.settings import Settings
 
-settings = DecodeSettings.model_validate_json(sys.argv[1])
+whole = Settings.model_validate_json(sys.argv[1])
+settings = whole.decode
+
+def peak_mb():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
+
 for path in sorted(Path(sys.argv[2]).iterdir()):
     data, started_s = path.read_bytes(), time.thread_time()
     try:
@@ -34,8 +44,22 @@ for path in sorted(Path(sys.argv[2]).iterdir()):
         status = "ok"
     except Failure as failure:
         status = failure.status
-    peak_mb = int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
-    print(json.dumps([path.name, status, time.thread_time() - started_s, peak_mb]), flush=True)
+    print(json.dumps([path.name, status, time.thread_time() - started_s, peak_mb()]), flush=True)
+
+def stored():
+    held = []
+    for path in sorted(Path(sys.argv[2]).iterdir()):
+        held.append(path.read_bytes())
+        if sum(map(len, held)) >= 16 << 20:  # what Spark hands over at once, see platform/session.py
+            yield pa.RecordBatch.from_pydict({"content_hash": [""] * len(held), "data": held})
+            held = []
+    yield pa.RecordBatch.from_pydict({"content_hash": [""] * len(held), "data": held})
+
+kernel = ImageKernel(".", whole.fetch, settings, whole.encoder)
+rows = [row for batch in kernel.from_bytes(stored()) for row in batch.drop_columns(["data"]).to_pylist()]
+kept = ("content_hash", "status", "encoder_id", "not_encoded")
+heavy = sorted({"torch", "transformers"} & set(sys.modules))
+print(json.dumps([[{k: row[k] for k in kept} for row in rows], heavy, peak_mb()]), flush=True)
 """
 
 
@@ -50,14 +74,16 @@ def worker(corpus, base_settings, tmp_path_factory):
     folder = tmp_path_factory.mktemp("hostile")
     for number, data in enumerate(corpus.values()):
         (folder / f"{number:04d}").write_bytes(data)
-    command = [sys.executable, "-c", WORKER, base_settings.decode.model_dump_json(), str(folder)]
+    encoder = base_settings.encoder.model_copy(update={"name": "perceptual", "weights": None})
+    settings = base_settings.model_copy(update={"encoder": encoder})
+    command = [sys.executable, "-c", WORKER, settings.model_dump_json(), str(folder)]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
 @pytest.fixture(scope="module")
 def outcomes(corpus, worker):
     """Name to (status, seconds of processor time, peak megabytes so far)."""
-    rows = [json.loads(line) for line in worker.stdout.splitlines()]
+    rows = [json.loads(line) for line in worker.stdout.splitlines()[:-1]]
     return dict(zip(corpus, (row[1:] for row in rows), strict=False))
 
 
@@ -77,6 +103,14 @@ def test_no_file_takes_longer_than_its_limit_or_much_memory(outcomes, base_setti
     slow = {name: seconds for name, (_, seconds, _) in outcomes.items() if seconds > 2 * base_settings.decode.max_decode_s + 1}
     assert not slow
     assert max(peak for _, _, peak in outcomes.values()) < WORKER_MB
+
+
+def test_a_task_gives_each_file_its_row_in_as_much_memory(corpus, worker, outcomes):
+    rows, heavy, peak_mb = json.loads(worker.stdout.splitlines()[-1])
+    assert heavy == [] and peak_mb < WORKER_MB
+    expected = sorted((hashlib.sha256(data).hexdigest(), outcomes[name][0]) for name, data in corpus.items())
+    assert sorted((row["content_hash"], row["status"]) for row in rows) == expected
+    assert all((row["encoder_id"] is not None) == (row["status"] == OK) and row["not_encoded"] is None for row in rows)
 
 
 @pytest.mark.parametrize(

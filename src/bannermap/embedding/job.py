@@ -41,7 +41,7 @@ def run(context: JobContext) -> None:
     pairs = t.pairs_to_fetch(today, fetches, context.dt, settings.fetch).persist()
     with context.phase("fetch, decode and encode"):
         context.run.rows_in = pairs.count()
-        images = workshop.from_addresses(t.addresses_of(pairs)).persist()
+        images = workshop.from_addresses(t.addresses_of(pairs))
         context.run.metrics.update(t.totals(images))
     with context.phase("write bytes and vectors"):
         keep_bytes(warehouse, settings.fetch.image_cache, t.byte_rows(images))

@@ -29,7 +29,7 @@ from bannermap.platform.settings import DecodeSettings, EncoderSettings, FetchSe
 
 BATCHES_AHEAD = 2
 """Of decoded pictures beside the one that is encoded: one to hand over, one in the making."""
-BATCH_BYTES = 32 * 1024 * 1024
+BATCH_BYTES = 8 * 1024 * 1024
 """Of files in one batch; larger ones make smaller batches."""
 
 
@@ -40,6 +40,7 @@ class Decoded:
     Attributes:
         address: what was asked; null for stored bytes.
         fetched: what came.
+        content_hash: of the bytes; made beside the encoder, since it takes a millisecond per megabyte.
         failure: why there is no picture.
         facts: of the picture: pixel_hash, format, width, height, frames.
         inputs: what each encoder of the chain looks at; null where there is no picture.
@@ -48,6 +49,7 @@ class Decoded:
 
     address: str | None
     fetched: Fetched
+    content_hash: str | None
     failure: Failure | None
     facts: dict[str, Any]
     inputs: tuple[View, ...] | None
@@ -102,14 +104,15 @@ def _weight(piece: tuple[str | None, Fetched]) -> int:
 def _decoded(chain: Chain, settings: DecodeSettings, piece: tuple[str | None, Fetched]) -> Decoded:
     """In a thread: pixels exist only here, and what leaves is small whatever they were."""
     (address, fetched), began = piece, time.thread_time()
+    content_hash = fetched.content_hash
     try:
         if fetched.data is None:
             raise Failure(fetched.status, fetched.error or "")
         picture = decode(fetched.data, settings)
         inputs = chain.prepare(picture.pixels)
     except Failure as failure:
-        return Decoded(address, fetched, failure, {}, None, time.thread_time() - began)
-    return Decoded(address, fetched, None, _facts(picture), inputs, time.thread_time() - began)
+        return Decoded(address, fetched, content_hash, failure, {}, None, time.thread_time() - began)
+    return Decoded(address, fetched, content_hash, None, _facts(picture), inputs, time.thread_time() - began)
 
 
 def _facts(picture: Picture) -> dict[str, Any]:
@@ -142,7 +145,7 @@ def _row(one: Decoded, outcome: Outcome | None) -> dict[str, Any]:
         "image_url": one.address,
         "status": one.failure.status if one.failure else OK,
         "error": one.failure.message if one.failure else None,
-        "content_hash": fetched.content_hash,
+        "content_hash": one.content_hash,
         "bytes": len(data) if data is not None else None,
         "attempts": fetched.attempts,
         "data": None if one.failure else data,

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from pyspark.sql import functions as F
 
+from bannermap import __version__
+from bannermap.embedding.encoders.chain import make_chain
 from bannermap.embedding.frames import IMAGES
 from bannermap.embedding.kernel import ImageKernel
 from bannermap.embedding.staging import Staging
@@ -40,11 +42,11 @@ class Workshop:
     kernel: ImageKernel
 
     def from_addresses(self, addresses: DataFrame) -> DataFrame:
-        """`IMAGES` of `ADDRESSES`."""
+        """`IMAGES` of `ADDRESSES`, one row each; cheap to read again."""
         return self._made(addresses, "image_url", self.kernel.from_addresses)
 
     def from_bytes(self, stored: DataFrame) -> DataFrame:
-        """`IMAGES` of `STORED_IMAGES`."""
+        """`IMAGES` of `STORED_IMAGES`, one row each; cheap to read again."""
         return self._made(stored, "content_hash", self.kernel.from_bytes)
 
     def clear(self) -> None:
@@ -55,14 +57,14 @@ class Workshop:
     def _made(self, todo: DataFrame, key: str, making: Making) -> DataFrame:
         spark, encoder = self.context.warehouse.spark, self.kernel.encoder
         if self.context.warehouse.read_only:
-            return made_in_tasks(todo.repartition(tasks_of(spark), key), making, encoder)
+            return made_in_tasks(todo.repartition(tasks_of(spark), key), making, encoder).persist()
         folder = f"{self._day_folder}/{key}-{self._digest}"
-        if path_exists(spark, folder):
-            done = _staged(spark, folder).select(F.col(key).alias("done"))
-            todo = todo.join(done, F.col(key).eqNullSafe(F.col("done")), "left_anti")
+        left = _not_in(todo, _staged(spark, folder), key) if path_exists(spark, folder) else todo
         task = StagedTask(making, Staging(folder), key, self.context.run.run_id[:12])
-        made_in_tasks(todo.repartition(tasks_of(spark), key), task, encoder, "images int").count()
-        return _once_each(_staged(spark, folder), key) if path_exists(spark, folder) else spark.createDataFrame([], IMAGES.schema)
+        made_in_tasks(left.repartition(tasks_of(spark), key), task, encoder, "images int").count()
+        if not path_exists(spark, folder):
+            return spark.createDataFrame([], IMAGES.schema)
+        return _once_each(_staged(spark, folder), todo, key)
 
     @property
     def _day_folder(self) -> str:
@@ -70,8 +72,9 @@ class Workshop:
 
     @property
     def _digest(self) -> str:
-        """Of all settings that change what is made: batches of other settings are not gone on with."""
-        parts = (self.kernel.root, *map(settings_json, (self.kernel.fetch, self.kernel.decode, self.kernel.encoder)))
+        """Of all that changes what is made: batches of other settings, weights or versions are not gone on with."""
+        kernel, ids = self.kernel, make_chain(self.kernel.encoder).encoder_ids
+        parts = (__version__, kernel.root, *ids, *map(settings_json, (kernel.fetch, kernel.decode, kernel.encoder)))
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
@@ -98,9 +101,9 @@ class StagedTask:
         task = TaskContext.get()
         assert task is not None
         prefix, attempt = f"{self.run}-{task.partitionId():06d}-", task.taskAttemptId()
-        if task.attemptNumber():
-            batches = _without(batches, self.key, self.staging.values(prefix, self.key))
-        for number, rows in enumerate(self.making(batches)):
+        # Not only in a second attempt: where an executor was lost, a stage begins again and counts attempts from 0.
+        left = _without(batches, self.key, self.staging.values(prefix, self.key))
+        for number, rows in enumerate(self.making(left)):
             self.staging.write(rows, f"{prefix}{attempt:09d}-{number:06d}")
             yield pa.RecordBatch.from_arrays([pa.array([rows.num_rows], pa.int32())], ["images"])
 
@@ -139,11 +142,19 @@ def _staged(spark: SparkSession, folder: str) -> DataFrame:
     return spark.read.schema(IMAGES.schema).parquet(folder)
 
 
-def _once_each(staged: DataFrame, key: str) -> DataFrame:
-    """One row per key, the same in each reading: a task that ran twice at once staged some twice."""
+def _not_in(frame: DataFrame, others: DataFrame, key: str) -> DataFrame:
+    return frame.join(others.select(F.col(key).alias("other")), F.col(key).eqNullSafe(F.col("other")), "left_anti")
+
+
+def _once_each(staged: DataFrame, todo: DataFrame, key: str) -> DataFrame:
+    """One row per key of ``todo``, the same in each reading: a task that ran twice at once staged some twice, and what a run
+    staged that was killed while it cleared up is in the tables."""
     names = staged.select(F.col(key).alias("kept"), F.col("_metadata.file_name").alias("name"))
-    first = names.groupBy("kept").agg(F.min("name").alias("name"), F.count("*").alias("times")).persist()
-    if first.where("times > 1").isEmpty():
+    wanted = todo.select(F.col(key).alias("wanted")).distinct()
+    asked = names.join(wanted, F.col("kept").eqNullSafe(F.col("wanted")), "left_semi")
+    # Not persisted: Spark takes two listings of a folder for one plan, and would answer a later call with this one's names.
+    first = asked.groupBy("kept").agg(F.min("name").alias("name"))
+    if first.count() == staged.count():
         return staged
     same = F.col(key).eqNullSafe(F.col("kept")) & (F.col("_metadata.file_name") == F.col("name"))
     return IMAGES.select(staged.join(first, same))

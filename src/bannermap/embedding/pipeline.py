@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
@@ -19,18 +20,19 @@ class Room:
 
     Args:
         items: most pieces.
-        weight: most of their summed weight; one piece alone may exceed it.
+        weight: summed weight from which no further piece is let in, so that only the last one may exceed it. Were it kept out,
+            a batch that needs more weight than is held could wait for a piece that waits for the batch.
     """
 
     def __init__(self, items: int, weight: int) -> None:
-        self._items, self._weight = items, weight
+        self.items, self.weight = items, weight
         self._held, self._held_weight, self._closed = 0, 0, False
         self._changed = threading.Condition()
 
     def enter(self, weight: int) -> bool:
         """Wait until a piece has room; False when the consumer has gone."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._fits(weight))
+            self._changed.wait_for(lambda: self._closed or self._has_place())
             self._held, self._held_weight = self._held + 1, self._held_weight + weight
             return not self._closed
 
@@ -46,8 +48,8 @@ class Room:
             self._closed = True
             self._changed.notify_all()
 
-    def _fits(self, weight: int) -> bool:
-        return self._held == 0 or (self._held < self._items and self._held_weight + weight <= self._weight)
+    def _has_place(self) -> bool:
+        return self._held == 0 or (self._held < self.items and self._held_weight < self.weight)
 
 
 class SideBySide(Generic[T, R]):
@@ -77,7 +79,13 @@ class SideBySide(Generic[T, R]):
         """Results in lists of at most so many pieces, ended early where their weight reaches ``weight``.
 
         ``waited_s`` tells how long the consumer has waited for results in all, seconds.
+
+        Raises:
+            ValueError: the room is smaller than a batch, which would never be full.
+            BaseException: what the input or ``work`` raised.
         """
+        if items > self._room.items or weight > self._room.weight:
+            raise ValueError("the room must hold a batch at least")
         self._feeder.start()
         try:
             for batch in self._filled(items, weight):
@@ -86,6 +94,7 @@ class SideBySide(Generic[T, R]):
                     self._room.leave(held)
         finally:
             self._room.close()
+            self._pool.shutdown(wait=False, cancel_futures=True)  # of a consumer that left early: nobody wants the rest
 
     def _filled(self, items: int, weight: int) -> Iterator[list[tuple[R, int]]]:
         batch: list[tuple[R, int]] = []
@@ -106,24 +115,25 @@ class SideBySide(Generic[T, R]):
         return None if taken is _END else taken  # type: ignore[return-value]
 
     def _feed(self) -> None:
-        pieces = iter(self._items)
+        """In a thread of its own, which closes the input, too: a generator cannot be closed from another one while it runs."""
         try:
-            with self._pool:
+            with contextlib.closing(_closable(self._items)) as pieces, self._pool:
                 for piece in pieces:
                     weight = self._weight_of(piece)
                     if not self._room.enter(weight):
-                        break
+                        return
                     self._pool.submit(self._one, piece, weight)
             self._results.put(_END)  # after the pool has ended, so after all results
         except BaseException as error:
             self._results.put(error)
-        finally:
-            close = getattr(pieces, "close", None)
-            if close:
-                close()  # in the thread that pulled: a generator cannot be closed from another one while it runs
 
     def _one(self, piece: T, weight: int) -> None:
         try:
             self._results.put((self._work(piece), weight))
         except BaseException as error:
             self._results.put(error)
+
+
+def _closable(items: Iterable[T]) -> Generator[T, None, None]:
+    """The input as a generator, which passes its closing on to the one that it stands for."""
+    yield from items

@@ -12,6 +12,12 @@ from bannermap.platform.settings import SparkSettings
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+LOCAL = "local[*,4]"
+"""All cores of this machine, each task tried four times as on a cluster: with local[*] a job fails with its first Python worker
+that the system kills for memory."""
+UNASKED = "local[*]"
+"""What spark-submit sets where nobody names a master."""
+
 
 def delta_jars() -> list[str]:
     """Jars that set-up put beside the interpreter; empty where the cluster brings its own."""
@@ -39,12 +45,14 @@ def _defaults(settings: SparkSettings) -> dict[str, str]:
     from pyspark import SparkConf
 
     ours = {
-        "spark.master": settings.master or "local[*]",
+        "spark.master": settings.master or LOCAL,
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": str(settings.shuffle_partitions),
         "spark.sql.execution.arrow.maxRecordsPerBatch": str(settings.arrow_batch_rows),
+        # Of files of several megabytes, fewer: a worker that holds one batch, decodes it and writes another stays under 512 MB.
+        "spark.sql.execution.arrow.maxBytesPerBatch": "16m",
         # Each broadcast relation holds a page at least. By default pages grow with the heap, to 64 MiB: a few dozen broadcasts
         # of a hundred rows each then fill a driver.
         "spark.buffer.pageSize": "4m",
@@ -61,4 +69,7 @@ def _defaults(settings: SparkSettings) -> dict[str, str]:
     if delta_jars():
         ours["spark.jars"] = ",".join(delta_jars())
     given = SparkConf()
-    return {name: value for name, value in ours.items() if not given.contains(name)}
+    kept = {name for name in ours if given.contains(name)}
+    if given.get("spark.master", "") == UNASKED:
+        kept.remove("spark.master")
+    return {name: value for name, value in ours.items() if name not in kept}

@@ -17,7 +17,7 @@ vector is the class token, the emphasised mean twice and the maximum of the patc
 
 - {photos} photos from a folder of the user. {about}
 - Drawn without end: banners of the sample world, photos inside such banners, and packages on shelves.
-- Of each batch: {shares}. Look-alikes come in families of four that share brand, layout or palette and count as different.
+- Of each batch: {mixture}. Look-alikes come in families of four that share brand, layout or palette and count as different.
 
 ## Recipe
 
@@ -46,10 +46,10 @@ def card(training: Mapping[str, Any], emphasis_strength: float, last: Progress, 
         last: where training ended.
         facts: ``photos``, ``minutes``, ``about`` and ``start``.
     """
-    shares = ", ".join(f"{share:.0%} {name.replace('_', ' ')}" for name, share in training["shares"].items())
+    mixture = ", ".join(f"{share:.0%} {name.replace('_', ' ')}" for name, share in training["shares"].items())
     return TEXT.format(
         **{**training, **facts},
-        shares=shares,
+        mixture=mixture,
         strength=emphasis_strength,
         steps_done=last.step,
         loss=last.loss,

@@ -42,9 +42,11 @@ def overlay(world: Path, home: Path, spark: dict[str, str] | None = None) -> Pat
 def start(
     job: str, config: Path, day: datetime.date, python: str = sys.executable, jobs: Path = ROOT / "jobs", home: Path = ROOT
 ) -> subprocess.Popen:
-    """The job in a process group of its own; its error stream goes to a file beside the configuration."""
+    """The job in a process group of its own; its error stream goes to a file beside the configuration. What the environment
+    has installed may be another checkout's package, so this one's goes first; an installation elsewhere has its own."""
     line = [python, str(jobs / f"{job}.py"), "--config", str(config), "--date", str(day)]
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYSPARK_PYTHON")}
+    environment |= {"PYTHONPATH": f"{ROOT}/src"} if home == ROOT else {}
     options = {"stdout": subprocess.PIPE, "text": True, "cwd": config.parent, "start_new_session": True}
     with (config.parent / ERRORS).open("w") as errors:
         return subprocess.Popen(line, env={**environment, "BANNERMAP_HOME": str(home)}, stderr=errors, **options)
