@@ -30,8 +30,6 @@ def spark(base_settings, tmp_path_factory):
     extra = {
         "spark.master": "local[2]",
         "spark.ui.enabled": "false",
-        "spark.sql.codegen.wholeStage": "false",
-        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
         "spark.sql.shuffle.partitions": "2",
         "spark.driver.memory": "2g",
         "spark.sql.warehouse.dir": str(scratch / "warehouse"),

@@ -50,7 +50,7 @@ def bare(settings: Settings, folder: Path, names: list[str], threads: int) -> fl
     began = time.perf_counter()
     with ThreadPoolExecutor(threads) as pool:
         for start in range(0, len(names), size):
-            assert len(encoder.encode(list(pool.map(prepared, names[start : start + size])))) > 0
+            assert len(encoder.encode(list(pool.map(prepared, names[start : start + size]))).vectors)
     return len(names) / (time.perf_counter() - began)
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bannermap.embedding.decoding.decode import decode
-from bannermap.embedding.encoders.interface import make_encoder
+from bannermap.embedding.encoders.interface import encode_pictures, make_encoder
 from bannermap.embedding.fetching.fetch import Fetched
 from bannermap.embedding.fetching.stream import fetch_all
 from bannermap.embedding.frames import IMAGES, STEPS
@@ -62,7 +62,7 @@ def naive(kernel: ImageKernel, address: str | None, fetched: Fetched) -> dict:
         return row | {"status": failure.status, "error": failure.message}
     height, width, _ = picture.pixels.shape
     facts = {"pixel_hash": picture.pixel_hash, "format": picture.format, "frames": picture.frames}
-    (vector,) = encoder.encode([encoder.prepare(picture.pixels)])
+    (vector,) = encode_pictures(encoder, [picture.pixels])
     made = {"data": fetched.data, "encoder_id": encoder.encoder_id, "vector": vector.tolist()}
     return row | facts | made | {"width": width, "height": height, "status": OK, "error": None}
 
