@@ -116,9 +116,8 @@ def measured(args: argparse.Namespace, home: Path) -> dict:
         print(f"batch {loop['batch_images']}: {rate:.1f} images/s, {share:.1%} of the limit, {loop['peak_memory_mb']:.0f} MB")
     exact = make_encoder(settings.encoder.model_copy(update={"precision": "fp32"}))
     some = inputs[: args.compared]
-    cosines = np.einsum(
-        "ij,ij->i", encoder.encode(some).vectors.astype(np.float64), exact.encode(some).vectors.astype(np.float64)
-    )
+    half, full = (one.encode(some).vectors.astype(np.float64) for one in (encoder, exact))
+    cosines = np.einsum("ij,ij->i", half, full)
     print(f"bf16 against fp32 over {len(some)} pictures: cosine at least {cosines.min():.6f}, mean {cosines.mean():.6f}")
     share = stage_share(settings, folder, names, home, args.tasks, args.rounds)
     print(f"stage: {share}")
