@@ -1,5 +1,5 @@
-"""The hostile corpus in one child process: every file ends as a picture or a typed failure, in bounded time and memory. First one
-by one, then all through a task's kernel, in a process that has imported what Spark's Python worker imports."""
+"""The hostile corpus in a child process: every file ends as a picture or a typed failure, in bounded time and memory. Once file
+by file, and once through a task's kernel, in a process that has imported what Spark's Python worker imports."""
 
 from __future__ import annotations
 
@@ -18,15 +18,9 @@ WORKER_MB = 512
 """Peak resident memory of a worker, interpreter and libraries included. Read from /proc: what getrusage says survives an exec,
 and so would be that of the test process."""
 
-WORKER = """
+START = """
 import json, re, sys, time
 from pathlib import Path
-import pyarrow as pa
-import pyspark.worker
-from bannermap.embedding.decoding.decode import decode, decode_pixels
-from bannermap.embedding.decoding.resizing import fitted
-from bannermap.embedding.kernel import ImageKernel
-from bannermap.embedding.statuses import Failure
 from bannermap.platform.settings import Settings
 
 whole = Settings.model_validate_json(sys.argv[1])
@@ -34,6 +28,12 @@ settings = whole.decode
 
 def peak_mb():
     return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
+"""
+
+WORKER = """
+from bannermap.embedding.decoding.decode import decode, decode_pixels
+from bannermap.embedding.decoding.resizing import fitted
+from bannermap.embedding.statuses import Failure
 
 for path in sorted(Path(sys.argv[2]).iterdir()):
     data, started_s = path.read_bytes(), time.thread_time()
@@ -45,6 +45,12 @@ for path in sorted(Path(sys.argv[2]).iterdir()):
     except Failure as failure:
         status = failure.status
     print(json.dumps([path.name, status, time.thread_time() - started_s, peak_mb()]), flush=True)
+"""
+
+TASK = """
+import pyarrow as pa
+import pyspark.worker
+from bannermap.embedding.kernel import ImageKernel
 
 def stored():
     held = []
@@ -70,20 +76,31 @@ def corpus():
 
 @pytest.fixture(scope="module")
 def worker(corpus, base_settings, tmp_path_factory):
-    """The child process, after it went through all files."""
+    """The child process, after it went through all files, and the folder of the files."""
     folder = tmp_path_factory.mktemp("hostile")
     for number, data in enumerate(corpus.values()):
         (folder / f"{number:04d}").write_bytes(data)
+    return run_child(WORKER, base_settings, folder), folder
+
+
+@pytest.fixture(scope="module")
+def task(worker, base_settings):
+    """Another one, after all files went through a kernel: rows, heavy modules, peak megabytes."""
     encoder = base_settings.encoder.model_copy(update={"name": "perceptual", "weights": None})
-    settings = base_settings.model_copy(update={"encoder": encoder})
-    command = [sys.executable, "-c", WORKER, settings.model_dump_json(), str(folder)]
+    done = run_child(TASK, base_settings.model_copy(update={"encoder": encoder}), worker[1])
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def run_child(script, settings, folder):
+    command = [sys.executable, "-c", START + script, settings.model_dump_json(), str(folder)]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
 @pytest.fixture(scope="module")
 def outcomes(corpus, worker):
     """Name to (status, seconds of processor time, peak megabytes so far)."""
-    rows = [json.loads(line) for line in worker.stdout.splitlines()[:-1]]
+    rows = [json.loads(line) for line in worker[0].stdout.splitlines()]
     return dict(zip(corpus, (row[1:] for row in rows), strict=False))
 
 
@@ -92,8 +109,8 @@ def test_the_corpus_is_large(corpus):
 
 
 def test_the_worker_lives_and_every_file_ends_typed(corpus, worker, outcomes):
-    assert worker.returncode == 0, worker.stderr
-    assert worker.stderr == ""
+    assert worker[0].returncode == 0, worker[0].stderr
+    assert worker[0].stderr == ""
     assert outcomes.keys() == corpus.keys()
     assert {status for status, _, _ in outcomes.values()} <= {OK, *DECODE_FAILURES}
 
@@ -105,8 +122,8 @@ def test_no_file_takes_longer_than_its_limit_or_much_memory(outcomes, base_setti
     assert max(peak for _, _, peak in outcomes.values()) < WORKER_MB
 
 
-def test_a_task_gives_each_file_its_row_in_as_much_memory(corpus, worker, outcomes):
-    rows, heavy, peak_mb = json.loads(worker.stdout.splitlines()[-1])
+def test_a_task_gives_each_file_its_row_in_as_much_memory(corpus, task, outcomes):
+    rows, heavy, peak_mb = task
     assert heavy == [] and peak_mb < WORKER_MB
     expected = sorted((hashlib.sha256(data).hexdigest(), outcomes[name][0]) for name, data in corpus.items())
     assert sorted((row["content_hash"], row["status"]) for row in rows) == expected
