@@ -105,6 +105,9 @@ def test_an_encoder_that_is_away_loses_no_picture_and_a_chain_goes_on_without_it
     run = run_stage(STAGE, warehouse, away, FIRST)
     assert (run.rows_out, run.rejected) == (2, {"not_found": 1, "encoder_unavailable": 2})
     assert warehouse.read(EMBEDDINGS).count() == 0
+    again = run_stage(STAGE, warehouse, away, FIRST)
+    assert (again.metrics["images_fetched"], again.metrics["stored_images_encoded"]) == (0, 0)
+    assert again.rejected == {"encoder_unavailable": 2}
     chained = with_section(away, "encoder", chain=(EncoderLink(name="perceptual"),))
     run = run_stage(STAGE, warehouse, chained, FIRST)
     assert (run.metrics["stored_images_encoded"], run.rejected) == (2, {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 
 import numpy as np
@@ -9,8 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
+from bannermap.embedding.encoders.interface import encode_pictures, make_encoder
 from bannermap.platform.errors import ConfigError
 from bannermap.training.batches import Pairs, batches
+from bannermap.training.command import run
 from bannermap.training.loop import Recipe, train
 from bannermap.training.loss import info_nce
 from bannermap.training.network import PooledNetwork, loaded, make_network, sine_positions
@@ -100,3 +103,19 @@ def test_a_checkpoint_is_gone_on_from_and_its_positions_are_stretched(tmp_path):
     assert torch.allclose(stretched.mean(dim=(0, 1)), inner.mean(dim=(0, 1)), atol=0.02)
     with pytest.raises(ConfigError, match=r"\(48, 2, 3\).*\(48, 3, 3\)"):
         loaded(tmp_path, 48, 3, 3, 56)
+
+
+def test_the_command_writes_a_checkpoint_that_the_encoder_loads_and_a_card(photos, base_settings, tmp_path):
+    for number, photo in enumerate(photos):
+        photo.save(tmp_path / f"{number}.png")
+    shape = {"steps": 2, "pairs_per_batch": 8, "hidden_size": 48, "layers": 1, "resolution_px": 28, "workers": 0, "threads": 1}
+    training = base_settings.training.model_copy(update=shape)
+    settings = base_settings.model_copy(update={"training": training})
+    given = argparse.Namespace(photos=tmp_path, out=tmp_path / "out", start=None, about="Noise of our own.")
+    run(settings, given)
+    text = (tmp_path / "out/README.md").read_text()
+    assert "12 photos" in text and "Noise of our own." in text and "{" not in text
+    encoder = make_encoder(settings.encoder.model_copy(update={"name": "dinov2", "weights": str(tmp_path / "out")}))
+    assert encode_pictures(encoder, [np.asarray(photo) for photo in photos]).shape == (12, 4 * 48)
+    with pytest.raises(ConfigError, match="not an empty folder"):
+        run(settings, given)

@@ -71,11 +71,14 @@ def _encode_stored(context: JobContext, today: DataFrame, fetches: DataFrame, wo
     warehouse, settings = context.warehouse, context.settings
     made, encoder_ids = warehouse.read_or_empty(EMBEDDINGS), make_chain(settings.encoder).encoder_ids
     missing = t.contents_without_vector(today, fetches, made, encoder_ids).persist()
-    context.run.metrics["stored_images_encoded"] = missing.count()
-    if context.run.metrics["stored_images_encoded"]:
-        files = stored_bytes(warehouse, settings.fetch.image_cache, missing)
-        images = workshop.from_bytes(files)
+    metrics, count = context.run.metrics, missing.count()
+    metrics["stored_images_encoded"] = count
+    if count:
+        images = workshop.from_bytes(stored_bytes(warehouse, settings.fetch.image_cache, missing))
         warehouse.insert_new(EMBEDDINGS, t.vector_rows(images))
+        waiting = t.totals(images)["images_not_encoded"]
+        metrics["stored_images_encoded"] -= waiting
+        metrics["images_not_encoded"] += waiting
 
 
 def _count(context: JobContext, rows: DataFrame) -> None:
