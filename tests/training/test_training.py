@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 
 import numpy as np
@@ -87,7 +88,10 @@ def test_a_network_learns_to_find_partners_that_it_has_not_seen(photos):
 def test_a_time_limit_ends_the_schedule_early(photos):
     network = PooledNetwork(make_network(48, 1, 3, 28, 0), emphasis_strength=2.0)
     hurried = Recipe(**{**RECIPE.__dict__, "steps": 10**9, "max_minutes": 1 / 60})
-    train(network, batches(Pairs(photos, things=4, side_px=28, steps=10**6, seed=1, shares=SHARES), workers=0), hurried, print)
+    pairs = Pairs(photos, things=4, side_px=28, steps=10**6, seed=1, shares=SHARES)
+    asked = itertools.count()
+    train(network, (pairs[next(asked)] for _ in range(len(pairs))), hurried, print)
+    assert 1 < next(asked) < len(pairs), "it has trained, and has not gone through the schedule"
 
 
 def test_a_checkpoint_is_gone_on_from_and_its_positions_are_stretched(tmp_path):

@@ -99,7 +99,8 @@ class StagedTask:
         from pyspark import TaskContext
 
         task = TaskContext.get()
-        assert task is not None
+        if task is None:
+            raise RuntimeError("batches are staged by tasks of Spark, whose partition names them")
         prefix, attempt = f"{self.run}-{task.partitionId():06d}-", task.taskAttemptId()
         # Not only in a second attempt: where an executor was lost, a stage begins again and counts attempts from 0.
         left = _without(batches, self.key, self.staging.values(prefix, self.key))
