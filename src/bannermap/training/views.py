@@ -38,10 +38,10 @@ class Strength:
 
 RENDITION = Strength(0.85, 0.0, 0.0, 0.15, 0.04, 0.4)
 """What an ad server does to one creative."""
-EDITED = Strength(0.7, 0.0, 0.0, 0.3, 0.06, 0.5, mirrored=0.15, quarter_turns=0.12)
+EDITED = Strength(0.7, 0.0, 0.0, 0.2, 0.05, 0.4, mirrored=0.1, quarter_turns=0.08)
 """What people do to one photo; letters of a banner would no longer be letters."""
-PHOTOGRAPHED = Strength(0.25, 12.0, 0.12, 0.35, 0.10, 0.15, mirrored=0.1)
-"""What another camera, hand and light do to one thing."""
+PHOTOGRAPHED = Strength(0.25, 10.0, 0.10, 0.15, 0.04, 0.1)
+"""What another camera, hand and light do to one thing. With twice these changes of colour, colour is no longer seen."""
 
 
 def view(image: Image.Image, strength: Strength, side_px: int, rng: np.random.Generator) -> np.ndarray:
