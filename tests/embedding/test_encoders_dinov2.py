@@ -80,9 +80,9 @@ def test_vectors_equal_the_definition_on_eager_attention(checkpoint, encoder, st
 def test_emphasis_changes_vectors_and_none_is_the_plain_mean():
     rng = torch.Generator().manual_seed(1)
     cls, patches, attention = (torch.randn(size, generator=rng) for size in ((5, 8), (5, 12, 8), (5, 12)))
-    mean = pooled(cls, patches, attention, 0.0)[:, 8:16]
+    mean = pooled(cls, patches, emphasis_weights(attention, 0.0))[:, 8:16]
     assert torch.allclose(mean * 2, torch.nn.functional.normalize(patches.mean(dim=1), dim=1), atol=1e-6)
-    assert not torch.allclose(mean, pooled(cls, patches, attention, 2.0)[:, 8:16], atol=1e-3)
+    assert not torch.allclose(mean, pooled(cls, patches, emphasis_weights(attention, 2.0))[:, 8:16], atol=1e-3)
 
 
 def test_even_attention_gives_even_weights_at_any_strength():

@@ -18,13 +18,6 @@ STEPS = {
     "encode": "seconds of the encoder, a batch's shared evenly",
 }
 """What a task's time goes into, per image."""
-STORED_IMAGES = Table(
-    name="stored_images",
-    about="Bytes that are here already, to be encoded once more.",
-    columns={"content_hash": "string: sha256 of data", "data": "binary: the file"},
-    key=("content_hash",),
-    format="frame",
-)
 CONTENTS = Table(
     name="contents",
     about="Images by name only.",

@@ -75,11 +75,13 @@ class ImageKernel:
     def from_addresses(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """`ADDRESSES` to `IMAGES`, for mapInArrow; one batch of rows for each batch of the encoder."""
         addresses = [address for batch in batches for address in batch.column(0).to_pylist()]
+        if not addresses:
+            return iter(())  # a second run has nothing to do: no model is looked for then
         fetched = stream_fetched(addresses, Path(self.root), self.fetch)
         return self._rows((addresses[position], result) for position, result in fetched)
 
     def from_bytes(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """`STORED_IMAGES` to `IMAGES`, for mapInArrow; the address stays empty."""
+        """Rows of `IMAGE_BYTES` to `IMAGES`, for mapInArrow; the address stays empty."""
         stored = (scalar.as_py() for batch in batches for scalar in batch.column(1))
         return self._rows((None, Fetched(OK, data=data)) for data in stored)
 

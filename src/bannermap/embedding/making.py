@@ -46,7 +46,7 @@ class Workshop:
         return self._made(addresses, "image_url", self.kernel.from_addresses)
 
     def from_bytes(self, stored: DataFrame) -> DataFrame:
-        """`IMAGES` of `STORED_IMAGES`, one row each; cheap to read again."""
+        """`IMAGES` of rows of `IMAGE_BYTES`, one row each; cheap to read again."""
         return self._made(stored, "content_hash", self.kernel.from_bytes)
 
     def clear(self) -> None:
@@ -83,7 +83,7 @@ class StagedTask:
     """What a task runs in mapInArrow: makes images, stages each batch, and tells only how many.
 
     Attributes:
-        making: `ADDRESSES` or `STORED_IMAGES` to `IMAGES`.
+        making: `ADDRESSES` or rows of `IMAGE_BYTES` to `IMAGES`.
         staging: where batches go.
         key: column by which an input is recognised.
         run: first letters of the run's id; a task's inputs are the same in all its attempts, but not in another run.

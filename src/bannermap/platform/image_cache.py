@@ -59,14 +59,14 @@ class ImageCache:
         return data if hashlib.sha256(data).hexdigest() == content_hash else None
 
     def put_batches(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """`STORED_IMAGES` to `CONTENTS`, for mapInArrow: stores each row."""
+        """Rows of `IMAGE_BYTES` to their content_hash, for mapInArrow: stores each row."""
         with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
             for batch in batches:
                 list(pool.map(self.put, batch.column("content_hash").to_pylist(), batch.column("data").to_pylist()))
                 yield batch.select(["content_hash"])
 
     def get_batches(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """`CONTENTS` to `STORED_IMAGES`, for mapInArrow: contents that are absent have no row."""
+        """content_hash to rows of `IMAGE_BYTES`, for mapInArrow: contents that are absent have no row."""
         with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
             for batch in batches:
                 hashes = batch.column("content_hash").to_pylist()

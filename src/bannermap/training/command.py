@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from bannermap.embedding.encoders.backbone import IMAGENET
 from bannermap.embedding.encoders.checkpoints import weights_digest
 from bannermap.platform.config import settings_json
 from bannermap.platform.errors import ConfigError, InputError
@@ -17,7 +18,7 @@ from bannermap.platform.settings import Settings, TrainingSettings
 from bannermap.training.batches import Pairs, batches, read_photos
 from bannermap.training.card import card
 from bannermap.training.loop import Progress, Recipe, train
-from bannermap.training.network import MEAN, SPREAD, PooledNetwork, loaded, make_network
+from bannermap.training.network import PooledNetwork, loaded, make_network
 from bannermap.training.scenes import FAMILY
 
 
@@ -42,7 +43,9 @@ def run(settings: Settings, arguments: argparse.Namespace) -> None:
     began = time.monotonic()
     network, last = trained(photos, training, strength, arguments.start)
     network.network.half().save_pretrained(out)
-    (out / "preprocessor_config.json").write_text(json.dumps({"image_mean": MEAN, "image_std": SPREAD}, indent=1) + "\n")
+    (out / "preprocessor_config.json").write_text(
+        json.dumps({"image_mean": IMAGENET[0], "image_std": IMAGENET[1]}, indent=1) + "\n"
+    )
     start = f"the checkpoint {weights_digest(arguments.start)[:12]}" if arguments.start else "random weights"
     facts = {"photos": len(photos), "minutes": (time.monotonic() - began) / 60.0, "about": arguments.about, "start": start}
     (out / "README.md").write_text(card(json.loads(settings_json(training)), strength, last, facts))

@@ -9,13 +9,11 @@ import torch
 from transformers import Dinov2Config, Dinov2Model
 
 from bannermap.embedding.encoders.attention import keep_class_row
+from bannermap.embedding.encoders.backbone import IMAGENET
 from bannermap.embedding.encoders.checkpoints import checkpoint_folder, load_model, refuse_missing
-from bannermap.embedding.encoders.pooling import pooled
+from bannermap.embedding.encoders.pooling import emphasis_weights, pooled
 from bannermap.platform.errors import ConfigError
-
-PATCH_PX = 14
-MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of the colour channels of natural photos (ImageNet), as every DINOv2 checkpoint expects."""
+from bannermap.platform.settings.training import PATCH_PX
 
 
 def make_network(hidden_size: int, layers: int, heads: int, side_px: int, seed: int) -> Dinov2Model:
@@ -82,7 +80,7 @@ def sine_positions(cells: int, width: int) -> torch.Tensor:
 
 def as_input(images: torch.Tensor) -> torch.Tensor:
     """uint8 (n, height, width, 3) to float32 (n, 3, height, width), standardised."""
-    mean, spread = torch.tensor(MEAN), torch.tensor(SPREAD)
+    mean, spread = torch.tensor(IMAGENET[0]), torch.tensor(IMAGENET[1])
     return ((images.float() / 255.0 - mean) / spread).permute(0, 3, 1, 2)
 
 
@@ -112,7 +110,7 @@ class PooledNetwork(torch.nn.Module):
             tokens = layer(tokens)
         tokens = self.network.layernorm(tokens).float()
         row = self.row_keeper.class_row
-        return pooled(tokens[:, 0], tokens[:, 1:], row[:, 1:], self.emphasis_strength)
+        return pooled(tokens[:, 0], tokens[:, 1:], emphasis_weights(row[:, 1:], self.emphasis_strength))
 
 
 def _some(tokens: torch.Tensor, kept_share: float) -> torch.Tensor:

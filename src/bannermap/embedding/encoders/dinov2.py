@@ -42,9 +42,7 @@ class Dinov2Encoder(Backbone):
         _check_side(side, config.patch_size)
         self._strength = settings.emphasis_strength
         self._skipped = 1 + getattr(config, "num_register_tokens", 0)
-        family = Family(
-            "dinov2", _model_class, lambda whole: whole, self._features, lambda _: IMAGENET, ("embeddings.mask_token",)
-        )
+        family = Family("dinov2", _model_class, lambda whole: whole, self._features, lambda _: IMAGENET, MAY_LACK)
         super().__init__(settings.model_copy(update={"weights": weights, "resolution_px": side}), family)
 
     @property
@@ -63,12 +61,12 @@ class Dinov2Encoder(Backbone):
         from bannermap.embedding.encoders.pooling import emphasis_weights, pooled
 
         tokens = model(pixel_values=values, **arguments).last_hidden_state.float()
-        row = self._row_keeper.class_row[:, self._skipped :]
-        vectors = pooled(tokens[:, 0], tokens[:, self._skipped :], row, self._strength)
+        weights = emphasis_weights(self._row_keeper.class_row[:, self._skipped :], self._strength)
+        vectors = pooled(tokens[:, 0], tokens[:, self._skipped :], weights)
         if not self._strength:
             return Features(vectors)
         grid = (-1, values.shape[2] // self._cell, values.shape[3] // self._cell)
-        return Features(vectors, emphasis_weights(row, self._strength).reshape(grid))
+        return Features(vectors, weights.reshape(grid))
 
 
 def _model_class(config: PretrainedConfig) -> Any:

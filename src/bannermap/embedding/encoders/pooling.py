@@ -24,18 +24,16 @@ def emphasis_weights(attention: torch.Tensor, emphasis_strength: float) -> torch
     return torch.softmax(emphasis_strength * centred / spread.clamp_min(LEAST_SPREAD), dim=1)
 
 
-def pooled(cls: torch.Tensor, patches: torch.Tensor, attention: torch.Tensor, emphasis_strength: float) -> torch.Tensor:
+def pooled(cls: torch.Tensor, patches: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """The vector: [class ; weighted mean ; weighted mean ; maximum over patches], each block and then the whole made unit length.
 
     Args:
         cls: float (n, d), the class token after the last norm.
         patches: float (n, patches, d), patch tokens after the last norm, without registers.
-        attention: float (n, patches), see `emphasis_weights`.
-        emphasis_strength: see `emphasis_weights`.
+        weights: float (n, patches), of `emphasis_weights`.
 
     Returns:
         float (n, 4 d), unit rows.
     """
-    weights = emphasis_weights(attention, emphasis_strength).to(patches.dtype)
-    mean = normalize((weights.unsqueeze(1) @ patches).squeeze(1), dim=1)
+    mean = normalize((weights.to(patches.dtype).unsqueeze(1) @ patches).squeeze(1), dim=1)
     return normalize(torch.cat([normalize(cls, dim=1), mean, mean, normalize(patches.amax(dim=1), dim=1)], dim=1), dim=1)
