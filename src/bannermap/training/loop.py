@@ -67,11 +67,11 @@ def train(network: PooledNetwork, pairs: Iterable[torch.Tensor], recipe: Recipe,
         report: called every `REPORT_STEPS` steps and at the end.
 
     Returns:
-        The last report.
+        The last report: of the last step.
     """
     optimiser = _optimiser(network, recipe)
     torch.manual_seed(0)  # which patches are kept
-    began, images, losses, last = time.monotonic(), 0, [0.0], Progress(0, 0.0, math.nan, 0.0)
+    began, losses, last = time.monotonic(), [], Progress(0, 0.0, math.nan, 0.0)
     for step, batch in enumerate(pairs):
         share = _share(step, time.monotonic() - began, recipe)
         if share >= 1.0:
@@ -79,11 +79,13 @@ def train(network: PooledNetwork, pairs: Iterable[torch.Tensor], recipe: Recipe,
         for group in optimiser.param_groups:
             group["lr"] = recipe.learning_rate * _rate(share)
         losses.append(_step(network, batch, optimiser, recipe, share))
-        images += batch.shape[0] * batch.shape[1]
-        if step % REPORT_STEPS == REPORT_STEPS - 1:
-            last = Progress(step + 1, share, sum(losses) / len(losses), images / (time.monotonic() - began))
+        rate = (step + 1) * batch.shape[0] * batch.shape[1] / (time.monotonic() - began)
+        last = Progress(step + 1, share, sum(losses) / len(losses), rate)
+        if len(losses) == REPORT_STEPS:
             losses = []
             report(last)
+    if losses:
+        report(last)
     return last
 
 

@@ -23,6 +23,8 @@ Thing = Callable[[np.random.Generator], np.ndarray]
 """Gives a random view of one thing: uint8 (side, side, 3)."""
 SIZES = tuple(size for family in SIZE_FAMILIES for size in family)
 FAMILY = 4
+PHOTOGRAPHED_SHARE = 0.4
+"""Of the families of photos; the others are edited as files are."""
 
 
 def banner_family(side_px: int, rng: np.random.Generator) -> list[Thing]:
@@ -33,7 +35,7 @@ def banner_family(side_px: int, rng: np.random.Generator) -> list[Thing]:
 def photo_things(photos: Sequence[Image.Image], side_px: int, rng: np.random.Generator) -> list[Thing]:
     """Photos: some under what a camera may change, some under what people and ad servers do to a file."""
     chosen = rng.choice(len(photos), FAMILY, replace=False)
-    strength = PHOTOGRAPHED if rng.random() < 0.6 else EDITED
+    strength = PHOTOGRAPHED if rng.random() < PHOTOGRAPHED_SHARE else EDITED
     return [functools.partial(view, photos[int(i)], strength, side_px) for i in chosen]
 
 

@@ -24,6 +24,7 @@ class Strength:
         sticker: probability that something is stuck on.
         mirrored: probability that left and right change places.
         quarter_turns: probability of one to three quarter turns.
+        grey: probability that colours are lost.
     """
 
     least_area: float
@@ -34,14 +35,19 @@ class Strength:
     sticker: float
     mirrored: float = 0.0
     quarter_turns: float = 0.0
+    grey: float = 0.0
 
 
-RENDITION = Strength(0.85, 0.0, 0.0, 0.15, 0.04, 0.4)
+RENDITION = Strength(0.85, 0.0, 0.0, 0.15, 0.04, 0.5)
 """What an ad server does to one creative."""
-EDITED = Strength(0.7, 0.0, 0.0, 0.2, 0.05, 0.4, mirrored=0.1, quarter_turns=0.08)
+EDITED = Strength(0.6, 3.0, 0.04, 0.2, 0.05, 0.6, mirrored=0.1, quarter_turns=0.06, grey=0.15)
 """What people do to one photo; letters of a banner would no longer be letters."""
-PHOTOGRAPHED = Strength(0.25, 10.0, 0.10, 0.15, 0.04, 0.1)
+PHOTOGRAPHED = Strength(0.25, 10.0, 0.10, 0.15, 0.04, 0.15)
 """What another camera, hand and light do to one thing. With twice these changes of colour, colour is no longer seen."""
+
+
+SIGNALS = np.array([(230, 0, 18), (255, 214, 0), (0, 150, 60), (20, 60, 200), (255, 120, 0), (0, 0, 0), (255, 255, 255)])
+"""Colours in which prices are printed."""
 
 
 def view(image: Image.Image, strength: Strength, side_px: int, rng: np.random.Generator) -> np.ndarray:
@@ -63,7 +69,7 @@ def view(image: Image.Image, strength: Strength, side_px: int, rng: np.random.Ge
         image = skewed(image, strength, rng)
     if rng.random() < strength.sticker:
         image = stickered(image, rng)
-    image = coloured(image, strength, rng)
+    image = image.convert("L").convert("RGB") if rng.random() < strength.grey else coloured(image, strength, rng)
     if rng.random() < 0.25:
         image = image.filter(ImageFilter.GaussianBlur(float(rng.uniform(0.3, 1.2))))
     if rng.random() < 0.5:
@@ -124,10 +130,11 @@ def stickered(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     image = image.copy()
     draw = ImageDraw.Draw(image)
     width, height = image.size
-    share = rng.uniform(0.1, 0.32)
-    box_w, box_h = max(4, int(width * share)), max(4, int(height * share))
+    box_w, box_h = (max(4, int(side * rng.uniform(0.12, 0.36))) for side in (width, height))
+    if rng.random() < 0.5:
+        box_w = box_h = min(box_w, box_h)
     x, y = int(rng.integers(0, max(1, width - box_w))), int(rng.integers(0, max(1, height - box_h)))
-    ground, ink = (tuple(int(c) for c in rng.integers(0, 256, 3)) for _ in range(2))
+    ground, ink = _print_colour(rng), _print_colour(rng)
     box = (x, y, x + box_w, y + box_h)
     if rng.random() < 0.4:
         draw.ellipse(box, fill=ground)
@@ -137,3 +144,8 @@ def stickered(image: Image.Image, rng: np.random.Generator) -> Image.Image:
         (x + box_w // 8, y + box_h // 4), f"{rng.integers(1, 99)}%", fill=ink, font=ImageFont.load_default(max(6, box_h // 2))
     )
     return image
+
+
+def _print_colour(rng: np.random.Generator) -> tuple[int, int, int]:
+    red, green, blue = rng.choice(SIGNALS) if rng.random() < 0.5 else rng.integers(0, 256, 3)
+    return int(red), int(green), int(blue)
