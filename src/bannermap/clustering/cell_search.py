@@ -51,15 +51,15 @@ def learned_plan(nodes: DataFrame, sample: np.ndarray, settings: ClusteringSetti
     return plan_cells(centroids, counts, settings.block_rows)
 
 
-def cell_counts(nodes: DataFrame, centroids: np.ndarray) -> np.ndarray:
-    """int64 (c,): nodes that live in each cell."""
+def cell_counts(nodes: DataFrame, centroids: np.ndarray, probes: int = 1) -> np.ndarray:
+    """int64 (c,): nodes that ask each cell; with one probe, those that live there."""
     shared = nodes.sparkSession.sparkContext.broadcast(centroids)
 
     def count(batches: Batches) -> Iterator[pa.RecordBatch]:
         found = np.zeros(len(shared.value), np.int64)
         for chunk in large_chunks(batches, QUERY_ROWS):
-            home = nearest_cells(matrix_of(chunk["vector"]), shared.value, 1)
-            found += np.bincount(home.ravel(), minlength=len(found))
+            asked = nearest_cells(matrix_of(chunk["vector"]), shared.value, probes)
+            found += np.bincount(asked.ravel(), minlength=len(found))
         cells = np.flatnonzero(found)
         yield batch_of(CELL_COUNTS, cells, found[cells])
 

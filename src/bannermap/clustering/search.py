@@ -54,6 +54,7 @@ def find_neighbours(nodes: DataFrame, rank: np.ndarray, settings: ClusteringSett
         return Found(_exact_rows(nodes, len(rank), settings), "exact", None)
     plan = learned_plan(nodes, vectors_of(nodes, smallest(rank, settings.cells.sample_rows))[1], settings)
     rows = k_best(cell_neighbour_rows(nodes, plan, settings), settings.k_neighbors).persist()
+    rows.count()  # now, so that the search is what this phase takes
     return Found(rows, f"cells-{_digest(plan, settings)}", plan)
 
 
