@@ -23,11 +23,12 @@ import statistics
 import subprocess
 import sys
 import tarfile
-import threading
 import time
 import urllib.request
 from pathlib import Path
 from typing import Any
+
+from memory import peak_memory
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n"
 THEIRS = """
@@ -145,46 +146,14 @@ def measured(start: Any, control: str) -> dict[str, float]:
     urllib.request.urlopen(control + "reset").read()
     begun = time.monotonic()
     processes = start()
-    peak, done = [0.0], threading.Event()
-    watcher = threading.Thread(target=_watch, args=([p.pid for p in processes], peak, done))
-    watcher.start()
-    codes = [p.wait() for p in processes]
-    done.set()
-    watcher.join()
+    with peak_memory([p.pid for p in processes]) as peak:
+        codes = [p.wait() for p in processes]
     facts = json.loads(urllib.request.urlopen(control + "facts").read())
     if any(codes):
         raise SystemExit(f"a side ended with {codes}")
     seconds = facts["last"] - facts["first"]
     rate = facts["requests"] / seconds
-    return {"images_per_s": rate, "requests": facts["requests"], "wall_s": time.monotonic() - begun, "peak_rss_mb": peak[0]}
-
-
-def _watch(roots: list[int], peak: list[float], done: threading.Event) -> None:
-    while not done.wait(0.1):
-        peak[0] = max(peak[0], sum(_rss_mb(pid) for pid in _family(roots)))
-
-
-def _family(roots: list[int]) -> list[int]:
-    """Processes and all that they started."""
-    parents: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        parents.setdefault(int(fields[1]), []).append(int(stat.parent.name))
-    found = list(roots)
-    for pid in found:
-        found += parents.get(pid, [])
-    return found
-
-
-def _rss_mb(pid: int) -> float:
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return 0.0
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS")), 0.0)
+    return {"images_per_s": rate, "requests": facts["requests"], "wall_s": time.monotonic() - begun, "peak_rss_mb": peak.mb}
 
 
 def hashes_ours(work: Path) -> set[str]:

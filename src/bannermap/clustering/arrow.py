@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +27,20 @@ def whole_partition(batches: Iterable[pa.RecordBatch]) -> pa.Table | None:
     """All rows of a task; None when it has none. Only for partitions whose size is bounded."""
     parts = [b for b in batches if b.num_rows]
     return pa.Table.from_batches(parts) if parts else None
+
+
+def large_chunks(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
+    """Arrow batches joined until they have at least ``rows`` rows; Spark's are sized for images."""
+    waiting: list[pa.RecordBatch] = []
+    held = 0
+    for batch in batches:
+        waiting.append(batch)
+        held += batch.num_rows
+        if held >= rows:
+            yield pa.Table.from_batches(waiting)
+            waiting, held = [], 0
+    if held:
+        yield pa.Table.from_batches(waiting)
 
 
 def batch_of(frame: Table, *columns: np.ndarray | pa.Array) -> pa.RecordBatch:

@@ -7,18 +7,15 @@ holds one number per node: the forest, the order, the counts.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import Window
-from pyspark.sql import functions as F
 
-from bannermap.clustering.arrow import batch_of, matrix_of
+from bannermap.clustering.arrow import batch_of, large_chunks
 from bannermap.clustering.duplicates import ALONE
 from bannermap.clustering.forest import Edges, edges_at_least, spanning_forest
 from bannermap.clustering.frames import NEIGHBOUR_ROWS, NODE_VECTORS, PLACED_VECTORS
-from bannermap.clustering.neighbours import make_block, search_block
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -27,29 +24,10 @@ if TYPE_CHECKING:
 
 Batches = Iterable[pa.RecordBatch]
 Kernel = Callable[[Batches], Iterator[pa.RecordBatch]]
+EDGE_ROWS = 1_000_000
+"""Edges that a task sorts at once; Arrow batches are sized for images and would be sorted one by one."""
 MERGE_WIDTH = 4
 """Forests that one task merges; a wider tree is shallower, a narrower one holds fewer edges per task."""
-
-
-def neighbour_rows(nodes: DataFrame, total: int, settings: ClusteringSettings) -> DataFrame:
-    """Exact top-k lists, flat: every task searches its nodes in one shared block of candidates after the other.
-
-    Args:
-        nodes: `NODE_VECTORS`, persisted.
-        total: number of nodes.
-        settings: ``k_neighbors`` and ``block_rows``.
-
-    Returns:
-        `NEIGHBOUR_ROWS`, at most k per src, persisted.
-    """
-    found = [_searched(nodes, low, settings) for low in range(0, total, settings.block_rows)]
-    if len(found) == 1:
-        return found[0]
-    rows = found[0]
-    for more in found[1:]:
-        rows = rows.unionByName(more)
-    rank = F.row_number().over(Window.partitionBy("src").orderBy(F.desc("cosine"), F.asc("dst")))
-    return NEIGHBOUR_ROWS.select(rows.withColumn("rank", rank).where(F.col("rank") <= settings.k_neighbors)).persist()
 
 
 def forest_of(rows: DataFrame, settings: ClusteringSettings) -> Edges:
@@ -112,52 +90,18 @@ def placed(nodes: DataFrame, position: np.ndarray, rows_per_task: int) -> DataFr
     return rows.repartitionByRange(tasks, "position").sortWithinPartitions("position").persist()
 
 
-def _searched(nodes: DataFrame, low: int, settings: ClusteringSettings) -> DataFrame:
-    candidates = nodes.where((F.col("node") >= low) & (F.col("node") < low + settings.block_rows)).toArrow()
-    block = make_block(matrix_of(candidates["vector"]), candidates["node"].to_numpy())
-    shared = nodes.sparkSession.sparkContext.broadcast(block)
-    rows = NODE_VECTORS.select(nodes).mapInArrow(_search_kernel(shared, settings.k_neighbors), NEIGHBOUR_ROWS.schema).persist()
-    rows.count()  # now, so that the executors can let go of this block before the next one comes
-    shared.unpersist()
-    return rows
-
-
-def _search_kernel(shared: Any, k: int) -> Kernel:
-    def search(batches: Batches) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            if batch.num_rows:
-                lists = search_block(matrix_of(batch.column(1)), batch.column(0).to_numpy(), shared.value, k)
-                yield batch_of(NEIGHBOUR_ROWS, lists.src, lists.dst, lists.cosine)
-
-    return search
-
-
 def _forest_kernel(min_cosine: float) -> Kernel:
     """Forest of one task's edges; batches are folded in one by one, so a task holds a forest and a batch."""
 
     def fold(batches: Batches) -> Iterator[pa.RecordBatch]:
         forest = Edges(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
-        for chunk in _large_chunks(batches):
+        for chunk in large_chunks(batches, EDGE_ROWS):
             new = _edges(chunk, min_cosine)
             both = (np.concatenate([getattr(forest, c), getattr(new, c)]) for c in ("low", "high", "cosine"))
             forest = spanning_forest(Edges(*both))
         yield batch_of(NEIGHBOUR_ROWS, forest.low, forest.high, forest.cosine)
 
     return fold
-
-
-def _large_chunks(batches: Batches, rows: int = 1_000_000) -> Iterator[pa.Table]:
-    """Arrow batches joined until they are worth sorting; Spark's are sized for images and would be sorted one by one."""
-    waiting: list[pa.RecordBatch] = []
-    held = 0
-    for batch in batches:
-        waiting.append(batch)
-        held += batch.num_rows
-        if held >= rows:
-            yield pa.Table.from_batches(waiting)
-            waiting, held = [], 0
-    if waiting:
-        yield pa.Table.from_batches(waiting)
 
 
 def _edges(rows: pa.Table | pa.RecordBatch, min_cosine: float) -> Edges:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pyspark.sql import functions as F
 
+from bannermap.clustering.audit import Audit
+from bannermap.clustering.auditing import audit_search
 from bannermap.clustering.cohesion import fixed_point_scale
-from bannermap.clustering.distributed import duplicate_pairs, forest_of, neighbour_rows, placed
+from bannermap.clustering.distributed import duplicate_pairs, forest_of, placed
 from bannermap.clustering.duplicates import duplicate_sets
 from bannermap.clustering.frames import GROUPS, NODE_VECTORS
 from bannermap.clustering.group_ids import group_ids
@@ -25,6 +27,7 @@ from bannermap.clustering.passes import (
     node_clusters,
 )
 from bannermap.clustering.recursion import Recursion, level_figures, refine_all
+from bannermap.clustering.search import Found, find_neighbours
 from bannermap.clustering.themes import ThemeFit, fit_themes
 
 if TYPE_CHECKING:
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
 
     from bannermap.platform.settings import ClusteringSettings
 
-PHASES = ("search neighbours", "merge forests", "sum components", "decide cuts", "fit themes")
+PHASES = ("search neighbours", "merge forests", "sum components", "decide cuts", "audit the search", "fit themes")
 Phase = Callable[[str], AbstractContextManager[None]]
 THEME_FIT_CLUSTERS = 20_000
 """Clusters (largest first) that themes are fitted to: the driver holds their centroids, 245 MB at 3,072 dimensions."""
@@ -43,14 +46,18 @@ class Clustered:
     """What a clustering leaves.
 
     Attributes:
-        neighbours: `NEIGHBOUR_ROWS`.
+        found: neighbours, and how they were found.
+        audit: what the search missed; none where everything was searched.
+        weakest_link: least cosine of an edge that holds a cluster together; nan without clusters.
         clusters: `NODE_CLUSTERS`.
         groups: `GROUPS`.
         duplicate_pairs: `NEIGHBOUR_ROWS`, each pair once.
         themes: one fit per number of themes asked for; none where there is no cluster.
     """
 
-    neighbours: DataFrame
+    found: Found
+    audit: Audit | None
+    weakest_link: float
     clusters: DataFrame
     groups: DataFrame
     duplicate_pairs: DataFrame
@@ -72,9 +79,9 @@ def cluster_nodes(
     figures = nodes.select("node", "banners", "lane_a", "lane_b").orderBy("node").toArrow()
     vectors = NODE_VECTORS.select(nodes)
     with phase("search neighbours"):
-        rows = neighbour_rows(vectors, figures.num_rows, settings)
+        found = find_neighbours(vectors, figures["lane_a"].to_numpy(), settings)
     with phase("merge forests"):
-        forest = forest_of(rows, settings)
+        forest = forest_of(found.rows, settings)
         hierarchy = build_hierarchy(figures.num_rows, forest, level_thresholds(settings))
     banners, lane_a, lane_b = (figures[c].to_numpy()[hierarchy.order] for c in ("banners", "lane_a", "lane_b"))
     with phase("sum components"):
@@ -84,13 +91,27 @@ def cluster_nodes(
     with phase("decide cuts"):
         recursion = refine_all(level_figures(hierarchy, banners, norms), figures.num_rows, settings)
         groups = _groups_frame(nodes, recursion, hierarchy, group_ids(recursion, lane_a, lane_b, name))
-    duplicate_of = duplicate_sets(hierarchy, _accepted_groups(recursion), banners, settings.min_duplicate_cosine)
+    accepted = _accepted_groups(recursion)
+    with phase("audit the search"):
+        audit = _audit(vectors, found, figures["lane_b"].to_numpy(), accepted[hierarchy.position()], settings)
+    duplicate_of = duplicate_sets(hierarchy, accepted, banners, settings.min_duplicate_cosine)
     clusters = cluster_layout(recursion, layout.bounds, shared, layout.scale, duplicate_of)
     with phase("fit themes"):
         themes = _themes(at_place, clusters, recursion, settings, themes_before)
     outcome = node_clusters(at_place, replace(clusters, themes=themes))
-    pairs = duplicate_pairs(rows, duplicate_of, settings.min_duplicate_cosine)
-    return Clustered(rows, outcome, groups, pairs, themes)
+    pairs = duplicate_pairs(found.rows, duplicate_of, settings.min_duplicate_cosine)
+    return Clustered(found, audit, _weakest_link(hierarchy, accepted), outcome, groups, pairs, themes)
+
+
+def _audit(
+    vectors: DataFrame, found: Found, rank: np.ndarray, cluster_of: np.ndarray, settings: ClusteringSettings
+) -> Audit | None:
+    return audit_search(vectors, found.rows, rank, cluster_of, settings) if found.plan else None
+
+
+def _weakest_link(hierarchy: Hierarchy, accepted: np.ndarray) -> float:
+    inside = (accepted[1:] == accepted[:-1]) & (accepted[1:] >= 0)
+    return float(hierarchy.gap[1:][inside].min(initial=np.inf)) if inside.any() else float("nan")
 
 
 def _accepted_groups(recursion: Recursion) -> np.ndarray:

@@ -35,6 +35,24 @@ NEIGHBOUR_ROWS = _frame(
     dst="bigint: node",
     cosine="float: exact score",
 )
+CELL_COUNTS = _frame(
+    "cell_counts",
+    "How many nodes of one task live in a cell.",
+    key=("cell",),
+    cell="bigint: number of the cell",
+    nodes="bigint: that live there",
+)
+CELL_ROWS = _frame(
+    "cell_rows",
+    "A node on its way to a task that holds cells which it asks.",
+    key=("task", "node"),
+    task="int: see cells.CellPlan",
+    role="int: 0 where the node lives in that task and is a candidate, 1 where it only asks",
+    home="int: cell that the node lives in",
+    cells="array<int>: asked cells that this task holds, ascending",
+    node="bigint: see nodes",
+    vector="array<float>: unit length",
+)
 PLACED_VECTORS = _frame(
     "placed_vectors",
     "Vectors at their position in the hierarchy's order.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from bannermap.clustering import transforms as t
+from bannermap.clustering.auditing import check_recall
 from bannermap.clustering.engine import PHASES as ENGINE_PHASES
 from bannermap.clustering.engine import Clustered, cluster_nodes
 from bannermap.clustering.frames import CLUSTERING_STATES
@@ -21,7 +23,7 @@ from bannermap.platform.cli import FileMode, Stage
 from bannermap.platform.config import settings_json
 from bannermap.platform.errors import InputError
 from bannermap.platform.runs import JobContext, say
-from bannermap.platform.settings import Settings
+from bannermap.platform.settings import ClusteringSettings, Settings
 from bannermap.platform.tables import (
     BANNER_DAYS,
     CLUSTER_LINEAGE,
@@ -60,8 +62,9 @@ def run(context: JobContext) -> None:
         before = previous.clustering_id if previous else None
         name = t.clustering_id(pictures, day, encoder_id, settings.clustering, before)
     clustered = cluster_nodes(nodes, settings.clustering, name, context.phase, theme_starts(context, previous))
+    context.run.metrics.update(checked_audit(clustered, settings.clustering))
     with context.phase("write neighbours"):
-        _write_neighbours(context, t.named_neighbours(clustered.neighbours, nodes), encoder_id)
+        _write_neighbours(context, t.named_neighbours(clustered.found.rows, nodes), clustered.found.cells_id, encoder_id)
     outcomes = t.node_outcomes(nodes, clustered.clusters, clustered.groups).persist()
     with context.phase("carry on ids"):
         members = t.provisional_members(pictures, outcomes).persist()
@@ -71,6 +74,24 @@ def run(context: JobContext) -> None:
         _write_clusters(context, Result(nodes, outcomes, members, clustered, succession, made))
         _write_clustering(context, made, known)
     warehouse.spark.catalog.clearCache()
+
+
+def checked_audit(clustered: Clustered, settings: ClusteringSettings) -> dict[str, float]:
+    """Metrics of the weakest link, and of the audit where not everything was searched.
+
+    Raises:
+        QualityError: too much was missed to publish.
+    """
+    figures = {"weakest_link_cosine": clustered.weakest_link}
+    if audit := clustered.audit:
+        warning = check_recall(audit, settings)
+        if warning:
+            say(f"cluster_banners: {warning}")
+        figures["audited_pictures"] = float(audit.nodes)
+        for name in ("recall_at_k", "edge_recall", "parted_edges"):
+            interval = getattr(audit, name)
+            figures |= {name: interval.share, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    return {name: value for name, value in figures.items() if not math.isnan(value)}
 
 
 @dataclass(frozen=True)
@@ -119,8 +140,8 @@ def _usable_nodes(context: JobContext, rows: DataFrame) -> DataFrame:
     return nodes
 
 
-def _write_neighbours(context: JobContext, lists: DataFrame, encoder_id: str) -> None:
-    place = {"cells_id": context.settings.clustering.search, "encoder_id": encoder_id}
+def _write_neighbours(context: JobContext, lists: DataFrame, cells_id: str, encoder_id: str) -> None:
+    place = {"cells_id": cells_id, "encoder_id": encoder_id}
     stored = context.warehouse.read_or_empty(NEIGHBOURS)
     same = stored.where((F.col("cells_id") == place["cells_id"]) & (F.col("encoder_id") == encoder_id))
     changed = t.changed_lists(lists, same, context.dt)
@@ -191,8 +212,10 @@ def run_on_files(spark: SparkSession, settings: Settings, values: Mapping[str, s
     nodes = t.numbered_nodes(usable).persist()
     if nodes.isEmpty():
         raise InputError(f"{values['embeddings']} has no row that can be clustered; {out}/rejects says why.")
-    rule = settings.clustering.model_copy(update={"theme_counts": ()})
+    audit = settings.clustering.audit.model_copy(update={"below_min_recall": "warn"})  # plain files are not published
+    rule = settings.clustering.model_copy(update={"theme_counts": (), "audit": audit})
     clustered = cluster_nodes(nodes, rule, "", _said, {})
+    checked_audit(clustered, rule)
     outcomes = t.node_outcomes(nodes, clustered.clusters, clustered.groups).withColumn("content_hash", F.col("node_id")).persist()
     _write(FILE_MEMBERS.select(outcomes), f"{out}/members")
     _write(FILE_CLUSTERS.select(outcomes.where("is_medoid").withColumn("medoid", F.col("node_id"))), f"{out}/clusters")

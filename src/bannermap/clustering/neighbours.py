@@ -6,6 +6,7 @@ FAISS distances move in their last bits and its order of ties is undefined, so m
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,11 @@ class NeighbourLists:
     src: np.ndarray
     dst: np.ndarray
     cosine: np.ndarray
+
+    @classmethod
+    def none(cls) -> NeighbourLists:
+        """No row."""
+        return cls(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
 
 
 @dataclass(frozen=True)
@@ -107,6 +113,12 @@ def nearest_first(src: np.ndarray, dst: np.ndarray, cosine: np.ndarray, k: int) 
     order = np.lexsort((dst, -cosine, src))
     kept = order[_rank_in_run(src[order]) < k]
     return NeighbourLists(src[kept], dst[kept], cosine[kept])
+
+
+def best_of(lists: Sequence[NeighbourLists], k: int) -> NeighbourLists:
+    """The k best of several lists of the same nodes; a pair is in one of them at most."""
+    src, dst, cosine = (np.concatenate([getattr(part, name) for part in lists]) for name in ("src", "dst", "cosine"))
+    return nearest_first(src, dst, cosine, k)
 
 
 def _candidates(queries: np.ndarray, candidates: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 PICTURE_FACTS = ("pixel_hash", "content_hash", "width", "height", "frames", "bytes")
 ThemeIds = Mapping[int, Sequence[str]]
 
-LAYOUT_SETTINGS = ("block_rows", "partitions", "encoder_id")
-"""Not part of a clustering's name as settings: the first two only move work around, the encoder is named apart."""
+LAYOUT_SETTINGS = ("block_rows", "partitions", "audit", "encoder_id")
+"""Not part of a clustering's name as settings: they only move work around or look at it, and the encoder is named apart."""
 
 
 def banner_pictures(banner_days: DataFrame, image_fetches: DataFrame, day: datetime.date) -> DataFrame:

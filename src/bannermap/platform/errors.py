@@ -24,6 +24,12 @@ class InputError(BannermapError):
     exit_code = 3
 
 
+class QualityError(BannermapError):
+    """A result that is worse than the settings allow; it was not published."""
+
+    exit_code = 4
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint for a mistyped name: `` Did you mean 'x'?`` or the list of what is known.
 

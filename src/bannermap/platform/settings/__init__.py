@@ -4,6 +4,8 @@ from bannermap.platform.settings.common import LEAST_KEY_CHARACTERS
 from bannermap.platform.settings.images import DecodeSettings, EncoderLink, EncoderSettings, FetchSettings, RemoteSettings
 from bannermap.platform.settings.training import TrainingSettings
 from bannermap.platform.settings.whole import (
+    AuditSettings,
+    CellSettings,
     ClusteringSettings,
     FeatureSettings,
     Paths,
@@ -16,6 +18,8 @@ from bannermap.platform.settings.whole import (
 
 __all__ = [
     "LEAST_KEY_CHARACTERS",
+    "AuditSettings",
+    "CellSettings",
     "ClusteringSettings",
     "DecodeSettings",
     "EncoderLink",

@@ -39,6 +39,23 @@ class RegistrySettings(Section):
     min_share_of_previous_day: Share
 
 
+class CellSettings(Section):
+    """How neighbours are looked for where not everything is searched, see `clustering.cells`."""
+
+    rows_per_cell: Annotated[int, Field(ge=2, le=1_000_000)] = 1024
+    probes: Positive = 12
+    sample_rows: Annotated[int, Field(ge=2, le=10_000_000)] = 65536
+    seed: Annotated[int, Field(ge=0)] = 7
+
+
+class AuditSettings(Section):
+    """How each search is checked, see `clustering.audit`."""
+
+    sample_rows: Positive = 1000
+    min_recall: Share = 0.98
+    below_min_recall: Literal["fail", "warn"] = "fail"
+
+
 class ClusteringSettings(Section):
     """The rule of the partition, see `clustering.recursion`; every threshold is a cosine of unit vectors."""
 
@@ -51,7 +68,10 @@ class ClusteringSettings(Section):
     max_depth: Annotated[int, Field(ge=0, le=1000)] = 10
     k_neighbors: Annotated[int, Field(ge=1, le=1000)] = 30
     split_search: Literal["lookahead", "first"] = "lookahead"
-    search: Literal["exact"] = "exact"
+    search: Literal["auto", "exact", "cells"] = "auto"
+    exact_max_rows: Annotated[int, Field(ge=0)] = 50_000
+    cells: CellSettings = CellSettings()
+    audit: AuditSettings = AuditSettings()
     theme_counts: tuple[Annotated[int, Field(ge=1, le=32)], ...] = (5, 10, 15)
     min_duplicate_cosine: Cosine = 0.98
     encoder_id: str | None = None

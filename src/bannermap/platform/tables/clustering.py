@@ -9,7 +9,7 @@ NEIGHBOURS = Table(
     name="neighbours",
     about="Exact-scored nearest neighbours of each picture; a day holds only the lists that changed that day.",
     columns={
-        "cells_id": "string: how candidates were found; 'exact' for exhaustive search",
+        "cells_id": "string: how candidates were found: 'exact', or 'cells-' and a hash of the cells and how many are asked",
         "encoder_id": "string: see embeddings",
         "dt": "date: day that made or changed the list",
         "src": "string: pixel_hash of the picture",

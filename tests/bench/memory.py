@@ -1,0 +1,57 @@
+"""Peak memory of processes and all that they started, sampled from /proc."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass
+class Peak:
+    """Greatest sum of resident memory so far, MB; pages that processes share count for each."""
+
+    mb: float = 0.0
+
+
+@contextmanager
+def peak_memory(roots: list[int]) -> Iterator[Peak]:
+    """Watch process ids and their children, ten times a second."""
+    peak, done = Peak(), threading.Event()
+    watcher = threading.Thread(target=_watch, args=(roots, peak, done), daemon=True)
+    watcher.start()
+    try:
+        yield peak
+    finally:
+        done.set()
+        watcher.join()
+
+
+def _watch(roots: list[int], peak: Peak, done: threading.Event) -> None:
+    while not done.wait(0.1):
+        peak.mb = max(peak.mb, sum(_rss_mb(pid) for pid in _family(roots)))
+
+
+def _family(roots: list[int]) -> list[int]:
+    """Processes and all that they started."""
+    parents: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        parents.setdefault(int(fields[1]), []).append(int(stat.parent.name))
+    found = list(roots)
+    for pid in found:
+        found += parents.get(pid, [])
+    return found
+
+
+def _rss_mb(pid: int) -> float:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS")), 0.0)
