@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -61,6 +62,16 @@ def test_a_view_is_a_square_of_its_picture_and_follows_from_the_seed(photos, str
     assert not np.array_equal(one, other)
 
 
+def test_edits_lose_all_colours_sometimes_and_what_ad_servers_do_never(photos):
+    def coloured_views(strength):
+        plain = replace(strength, sticker=0.0)
+        seen = [view(photos[0], plain, 28, np.random.default_rng(seed)).astype(int) for seed in range(60)]
+        return [np.abs(v - v.mean(axis=2, keepdims=True)).max() > 6 for v in seen]
+
+    assert all(coloured_views(RENDITION))
+    assert 0.6 < np.mean(coloured_views(EDITED)) < 1.0
+
+
 def test_positions_are_all_different_and_near_for_neighbours():
     places = sine_positions(6, 32)
     distances = torch.cdist(places, places)
@@ -90,8 +101,10 @@ def test_a_time_limit_ends_the_schedule_early(photos):
     hurried = Recipe(**{**RECIPE.__dict__, "steps": 10**9, "max_minutes": 1 / 60})
     pairs = Pairs(photos, things=4, side_px=28, steps=10**6, seed=1, shares=SHARES)
     asked = itertools.count()
-    train(network, (pairs[next(asked)] for _ in range(len(pairs))), hurried, print)
-    assert 1 < next(asked) < len(pairs), "it has trained, and has not gone through the schedule"
+    last = train(network, (pairs[next(asked)] for _ in range(len(pairs))), hurried, print)
+    drawn = next(asked)
+    assert 1 < drawn < len(pairs), "it has trained, and has not gone through the schedule"
+    assert last.step == drawn - 1, "the last batch was drawn when time was up"
 
 
 def test_a_checkpoint_is_gone_on_from_and_its_positions_are_stretched(tmp_path):
