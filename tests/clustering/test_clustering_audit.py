@@ -8,7 +8,7 @@ from test_clustering_on_spark import content_hashes, write_embeddings
 from worlds import nested_groups
 
 from bannermap.clustering.audit import audited, share_of
-from bannermap.clustering.auditing import audit_search, check_recall
+from bannermap.clustering.auditing import audit_search, check_recall, search_figures
 from bannermap.clustering.frames import NEIGHBOUR_ROWS, NODE_VECTORS
 from bannermap.clustering.in_process import all_neighbours
 from bannermap.clustering.job import run_on_files
@@ -81,14 +81,28 @@ def test_the_audit_on_spark_equals_the_one_by_hand_for_any_partitioning(spark):
         assert audit_search(nodes.repartition(partitions), rows, rank, cluster_of, settings) == by_hand
 
 
-def test_a_poor_search_is_refused_or_warned_of():
+def test_a_poor_search_is_refused_or_warned_of(capsys):
     exact = NeighbourLists(np.repeat(np.arange(50), 2), np.arange(100) % 50 + 60, np.full(100, 0.9, np.float32))
     poor = audited(exact, some_rows(exact, np.arange(100) < 60), np.arange(50), np.zeros(200, int), 0.75)
     with pytest.raises(QualityError, match=r"60\.00%.*min_recall 98\.00%.*probes"):
         check_recall(poor, SETTINGS)
-    warned = SETTINGS.model_copy(update={"audit": AuditSettings(below_min_recall="warn")})
-    assert "60.00%" in check_recall(poor, warned)
-    assert check_recall(audited(exact, exact, np.arange(50), np.zeros(200, int), 0.75), SETTINGS) is None
+    check_recall(poor, SETTINGS.model_copy(update={"audit": AuditSettings(below_min_recall="warn")}))
+    assert "60.00%" in capsys.readouterr().out
+    check_recall(audited(exact, exact, np.arange(50), np.zeros(200, int), 0.75), SETTINGS)
+    check_recall(None, SETTINGS)
+    assert not capsys.readouterr().out
+
+
+def test_figures_of_a_run_hold_only_what_was_counted():
+    nothing = NeighbourLists.none()
+    figures = search_figures(audited(nothing, nothing, np.arange(3), np.zeros(3, int), 0.75), float("nan"))
+    assert figures == {"audited_pictures": 3.0}
+    exact = NeighbourLists(np.array([0]), np.array([1]), np.array([0.9], np.float32))
+    figures = search_figures(audited(exact, exact, np.arange(1), np.zeros(3, int), 0.75), 0.8)
+    assert figures["edge_recall"] == 1.0
+    assert 0.0 < figures["edge_recall_low"] < 1.0
+    assert figures["weakest_link_cosine"] == 0.8
+    assert search_figures(None, 0.8) == {"weakest_link_cosine": 0.8}
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from bannermap.clustering.frames import NEIGHBOUR_ROWS, NODE_VECTORS
 from bannermap.clustering.neighbours import NeighbourLists, best_of, make_block, search_block
 from bannermap.clustering.search import k_best, smallest, vectors_of
 from bannermap.platform.errors import QualityError
+from bannermap.platform.runs import say
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -44,15 +46,31 @@ def audit_search(
     return audited(exact, found, sample, cluster_of, settings.initial_threshold)
 
 
-def check_recall(audit: Audit, settings: ClusteringSettings) -> str | None:
-    """What to warn of, or None.
+def search_figures(audit: Audit | None, weakest_link: float) -> dict[str, float]:
+    """Metrics of a run: shares and their intervals, where not everything was searched; nothing that could not be counted."""
+    figures = {"weakest_link_cosine": weakest_link}
+    if audit:
+        figures["audited_pictures"] = float(audit.nodes)
+        for name in ("recall_at_k", "edge_recall", "parted_edges"):
+            interval = getattr(audit, name)
+            figures |= {name: interval.share, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    return {name: value for name, value in figures.items() if not math.isnan(value)}
+
+
+def check_recall(audit: Audit | None, settings: ClusteringSettings) -> None:
+    """Tell of a search that missed too much, or end the job before anything is published.
+
+    Args:
+        audit: none where everything was searched.
+        settings: ``audit``.
 
     Raises:
         QualityError: too much was missed, and the settings say that nothing is published then.
     """
-    least, found = settings.audit.min_recall, audit.edge_recall
-    if not found.share < least:
-        return None
+    least = settings.audit.min_recall
+    if audit is None or not audit.edge_recall.share < least:
+        return
+    found = audit.edge_recall
     text = (
         f"The search found {found.share:.2%} ({found.low:.2%} to {found.high:.2%}) of the edges of {audit.nodes} pictures, "
         f"less than clustering.audit.min_recall {least:.2%}. Raise clustering.cells.probes or rows_per_cell, or set "
@@ -60,7 +78,7 @@ def check_recall(audit: Audit, settings: ClusteringSettings) -> str | None:
     )
     if settings.audit.below_min_recall == "fail":
         raise QualityError(text)
-    return text
+    say(f"cluster_banners: {text}")
 
 
 def _exhaustive(nodes: DataFrame, sample: np.ndarray, vectors: np.ndarray, k: int) -> DataFrame:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from bannermap.clustering import transforms as t
-from bannermap.clustering.auditing import check_recall
+from bannermap.clustering.auditing import check_recall, search_figures
 from bannermap.clustering.engine import PHASES as ENGINE_PHASES
 from bannermap.clustering.engine import Clustered, cluster_nodes
 from bannermap.clustering.frames import CLUSTERING_STATES
@@ -23,7 +22,7 @@ from bannermap.platform.cli import FileMode, Stage
 from bannermap.platform.config import settings_json
 from bannermap.platform.errors import InputError
 from bannermap.platform.runs import JobContext, say
-from bannermap.platform.settings import ClusteringSettings, Settings
+from bannermap.platform.settings import Settings
 from bannermap.platform.tables import (
     BANNER_DAYS,
     CLUSTER_LINEAGE,
@@ -62,7 +61,8 @@ def run(context: JobContext) -> None:
         before = previous.clustering_id if previous else None
         name = t.clustering_id(pictures, day, encoder_id, settings.clustering, before)
     clustered = cluster_nodes(nodes, settings.clustering, name, context.phase, theme_starts(context, previous))
-    context.run.metrics.update(checked_audit(clustered, settings.clustering))
+    context.run.metrics.update(search_figures(clustered.audit, clustered.weakest_link))
+    check_recall(clustered.audit, settings.clustering)
     with context.phase("write neighbours"):
         _write_neighbours(context, t.named_neighbours(clustered.found.rows, nodes), clustered.found.cells_id, encoder_id)
     outcomes = t.node_outcomes(nodes, clustered.clusters, clustered.groups).persist()
@@ -74,24 +74,6 @@ def run(context: JobContext) -> None:
         _write_clusters(context, Result(nodes, outcomes, members, clustered, succession, made))
         _write_clustering(context, made, known)
     warehouse.spark.catalog.clearCache()
-
-
-def checked_audit(clustered: Clustered, settings: ClusteringSettings) -> dict[str, float]:
-    """Metrics of the weakest link, and of the audit where not everything was searched.
-
-    Raises:
-        QualityError: too much was missed to publish.
-    """
-    figures = {"weakest_link_cosine": clustered.weakest_link}
-    if audit := clustered.audit:
-        warning = check_recall(audit, settings)
-        if warning:
-            say(f"cluster_banners: {warning}")
-        figures["audited_pictures"] = float(audit.nodes)
-        for name in ("recall_at_k", "edge_recall", "parted_edges"):
-            interval = getattr(audit, name)
-            figures |= {name: interval.share, f"{name}_low": interval.low, f"{name}_high": interval.high}
-    return {name: value for name, value in figures.items() if not math.isnan(value)}
 
 
 @dataclass(frozen=True)
@@ -215,7 +197,7 @@ def run_on_files(spark: SparkSession, settings: Settings, values: Mapping[str, s
     audit = settings.clustering.audit.model_copy(update={"below_min_recall": "warn"})  # plain files are not published
     rule = settings.clustering.model_copy(update={"theme_counts": (), "audit": audit})
     clustered = cluster_nodes(nodes, rule, "", _said, {})
-    checked_audit(clustered, rule)
+    check_recall(clustered.audit, rule)
     outcomes = t.node_outcomes(nodes, clustered.clusters, clustered.groups).withColumn("content_hash", F.col("node_id")).persist()
     _write(FILE_MEMBERS.select(outcomes), f"{out}/members")
     _write(FILE_CLUSTERS.select(outcomes.where("is_medoid").withColumn("medoid", F.col("node_id"))), f"{out}/clusters")

@@ -88,7 +88,7 @@ def main(job: Job, argv: Sequence[str] | None = None) -> int:
     """Run a job from its command line.
 
     Returns:
-        Exit code: 0 success, 1 failure, 2 bad configuration or options, 3 bad input.
+        Exit code: 0 success, 1 failure, 2 bad configuration or options, 3 bad input, 4 a result too poor to publish.
     """
     arguments = parser(job).parse_args(argv)
     return _reported(job.name, lambda: _start(job, arguments, resolve(arguments)))
