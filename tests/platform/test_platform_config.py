@@ -49,6 +49,14 @@ def test_overlays_and_assignments_win_in_order(tmp_path):
         found.clustering.max_depth = 1
 
 
+def test_assignments_reach_keys_at_any_depth_and_leave_their_neighbours():
+    found = load_settings(BASE, [], ["encoder.remote.endpoint=http://h/e", "clustering.cells.probes=3"])
+    before = load_settings(BASE)
+    assert (found.encoder.remote.endpoint, found.clustering.cells.probes) == ("http://h/e", 3)
+    assert found.clustering.cells.rows_per_cell == before.clustering.cells.rows_per_cell
+    assert found.encoder.remote.attempts == before.encoder.remote.attempts
+
+
 def test_production_example_is_valid():
     assert load_settings(BASE, [ROOT / "conf/production.example.yaml"]).paths.warehouse.startswith("s3a://")
 
@@ -66,6 +74,8 @@ def test_production_example_is_valid():
         ("clustering.split_search=both", "'lookahead' or 'first'"),
         ("clustering.max_threshold=0.5", "lower the first or raise the second"),
         ("clustering.max_depth", "--set takes section.key=value"),
+        ("clustering..probes=3", "--set takes section.key=value"),
+        ("clustering.cells.probe=3", "There is no setting clustering.cells.probe. Did you mean 'probes'"),
         ("features.wide_themes=33", "less than or equal to 32"),
     ],
 )

@@ -63,13 +63,16 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _parsed(assignment: str) -> dict[str, Any]:
     name, equals, value = assignment.partition("=")
-    section, dot, key = name.strip().partition(".")
-    if not (equals and dot and key):
+    section, *keys = name.strip().split(".")
+    if not (equals and section and keys and all(keys)):
         raise ConfigError(f"--set takes section.key=value, got '{assignment}'. For example: --set clustering.k_neighbors=30")
     try:
-        return {section: {key: yaml.safe_load(value)}}
+        parsed = yaml.safe_load(value)
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {name}: '{value}' cannot be read: {error}") from None
+    for key in reversed(keys):  # encoder.remote.endpoint lies two deep
+        parsed = {key: parsed}
+    return {section: parsed}
 
 
 def _merged(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
