@@ -26,6 +26,7 @@ from drawn_banners import ROOT
 from memory import peak_memory
 from planted import planted, write_world
 
+from bannermap.clustering.auditing import search_figures
 from bannermap.clustering.cell_search import cell_counts
 from bannermap.clustering.engine import Clustered, cluster_nodes
 from bannermap.clustering.frames import NODE_VECTORS
@@ -75,7 +76,7 @@ def distances(nodes, clustered: Clustered, total: int, settings: ClusteringSetti
     plan = clustered.found.plan
     if plan is None:
         return 1.0
-    asked = cell_counts(nodes.select(*NODE_VECTORS.columns), plan.centroids, min(settings.cells.probes, len(plan.centroids)))
+    asked = cell_counts(nodes.select(*NODE_VECTORS.columns), plan.centroids, settings.cells.probes)
     return float((asked * plan.counts).sum() + total * len(plan.centroids)) / total**2
 
 
@@ -95,11 +96,7 @@ def run(spark, folder: Path, settings: ClusteringSettings, truth: np.ndarray) ->
     agreed = agreement(labels, alone)
     facts = {"rows": total, "search": clustered.found.cells_id, "seconds": seconds, "phases": phases.seconds, "peak_mb": peak.mb}
     facts |= {"distances": distances(nodes, clustered, total, settings), "clusters": len(set(labels[labels >= 0].tolist()))}
-    facts |= {"b_cubed_f1": agreed.b_cubed_f1, "weakest_link": clustered.weakest_link}
-    if audit := clustered.audit:
-        for name in ("recall_at_k", "edge_recall", "parted_edges"):
-            interval = getattr(audit, name)
-            facts[name] = [interval.share, interval.low, interval.high]
+    facts |= {"b_cubed_f1": agreed.b_cubed_f1, **search_figures(clustered.audit, clustered.weakest_link)}
     spark.catalog.clearCache()
     print(json.dumps(facts), flush=True)
     return facts, labels

@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bannermap.clustering.arrow import list_array
+
 CHUNK = 20_000
 INNER_DIMENSIONS = 8
 GIANT_SHARE = 0.2
@@ -58,7 +60,7 @@ def planted(rows: int, dimensions: int, seed: int) -> World:
     centres = rng.normal(size=(groups, dimensions))
     axes = rng.normal(size=(groups, INNER_DIMENSIONS, dimensions)) / np.sqrt(dimensions)
     spread = rng.uniform(0.05, 0.13, groups)  # cosines of two members of a group: about 0.98 to 0.86, all above noise
-    group_of = np.concatenate([np.repeat(np.arange(groups), [*sizes, int(rows * GIANT_SHARE)])])
+    group_of = np.repeat(np.arange(groups), [*sizes, int(rows * GIANT_SHARE)])
     group_of = np.concatenate([group_of, np.full(rows - len(group_of), -1)])
     return World(
         (centres / np.linalg.norm(centres, axis=1, keepdims=True)).astype(np.float32),
@@ -73,8 +75,6 @@ def write_world(world: World, folder: Path) -> None:
     folder.mkdir(parents=True)
     for low in range(0, len(world.group_of), CHUNK):
         rows = world.rows(low, min(low + CHUNK, len(world.group_of)))
-        offsets = pa.array(np.arange(len(rows) + 1, dtype=np.int32) * rows.shape[1])
-        vectors = pa.ListArray.from_arrays(offsets, pa.array(rows.ravel()))
         names = pa.array([f"{low + i:09d}" for i in range(len(rows))])
-        table = pa.table({"content_hash": names, "vector": vectors})
+        table = pa.table({"content_hash": names, "vector": list_array(rows)})
         pq.write_table(table, folder / f"{low:09d}.parquet", use_dictionary=False, compression="none")

@@ -7,7 +7,7 @@ import pytest
 from worlds import KINDS, duplicates, many_ties, nested_groups, unit
 
 from bannermap.clustering.cell_search import cell_counts, learned_plan, sendings
-from bannermap.clustering.cells import learn_cells, nearest_cells, plan_cells, split_cells
+from bannermap.clustering.cells import cell_block, learn_cells, nearest_cells, plan_cells, split_cells
 from bannermap.clustering.frames import NODE_VECTORS
 from bannermap.clustering.in_process import all_neighbours
 from bannermap.clustering.search import find_neighbours
@@ -28,10 +28,10 @@ def test_cells_are_asked_in_the_order_of_their_exact_cosine(kind):
     assert 1 <= len(centroids) <= 9
     assert np.allclose(np.linalg.norm(centroids, axis=1), 1.0, atol=1e-6)
     count = min(4, len(centroids))
-    asked = nearest_cells(vectors, centroids, count)
+    asked = nearest_cells(vectors, cell_block(centroids), count)
     assert np.array_equal(asked, by_loops(vectors, centroids)[:, :count])
     some = rng.permutation(len(vectors))[:7]
-    assert np.array_equal(nearest_cells(vectors[some], centroids, count), asked[some]), "whatever the batch"
+    assert np.array_equal(nearest_cells(vectors[some], cell_block(centroids), count), asked[some]), "whatever the batch"
 
 
 def test_equal_vectors_make_one_cell_and_are_not_split_for_ever():
@@ -80,9 +80,9 @@ def test_every_vector_goes_home_once_and_to_each_task_that_it_asks_once(seed):
     rng = np.random.default_rng(seed)
     vectors = nested_groups(rng, 120)
     centroids = learn_cells(vectors, 10, seed)
-    counts = np.bincount(nearest_cells(vectors, centroids, 1).ravel(), minlength=len(centroids))
+    counts = np.bincount(nearest_cells(vectors, cell_block(centroids), 1).ravel(), minlength=len(centroids))
     plan = plan_cells(centroids, counts, max_rows=15)
-    cells = nearest_cells(vectors, centroids, 4)
+    cells = nearest_cells(vectors, cell_block(centroids), 4)
     node = rng.permutation(120)
     sent = pa.Table.from_batches(sendings(node, pa.array(vectors.tolist(), pa.list_(pa.float32())), cells, plan)).to_pylist()
     where = {int(n): i for i, n in enumerate(node)}
@@ -137,7 +137,7 @@ def test_few_cells_asked_give_the_best_of_those_and_of_no_others(spark):
     )
     nodes = frame_of(spark, vectors, 4, rng)
     found = find_neighbours(nodes, np.arange(300), settings)
-    again = learned_plan(nodes, vectors[:150], settings)
+    again = learned_plan(nodes, 300, vectors[:150], settings)
     assert np.array_equal(found.plan.centroids, again.centroids)
     order = by_loops(vectors, again.centroids)
     home = order[:, 0]

@@ -20,9 +20,8 @@ pytestmark = pytest.mark.slow
 def settings_of(base_settings):
     def changed(**changes):
         rule = {"initial_threshold": 0.7, "k_neighbors": 10, "theme_counts": (2,), **changes}
-        features = base_settings.features.model_copy(update={"wide_themes": 2})
         clustering = base_settings.clustering.model_copy(update=rule)
-        return base_settings.model_copy(update={"clustering": clustering, "features": features})
+        return base_settings.model_copy(update={"clustering": clustering})
 
     return changed
 

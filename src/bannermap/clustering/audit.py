@@ -7,9 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bannermap.clustering.neighbours import NeighbourLists
-
-Z = 1.959964
-"""Two-sided 95 % of a normal distribution."""
+from bannermap.platform.intervals import wilson_bounds
 
 
 @dataclass(frozen=True)
@@ -70,8 +68,8 @@ def share_of(hits: np.ndarray, totals: np.ndarray) -> Interval:
     """A ratio of sums over sampled nodes.
 
     What one node misses it often misses together, so nodes and not rows are the draws: the ratio's linearised variance (Cochran
-    1977, section 6.3) gives the number of independent rows that would vary as much, and Wilson's interval (1927) is taken with
-    that many. Where nothing varies, a node counts as one row.
+    1977, section 6.3) gives the number of independent rows that would vary as much, and the interval is that of so many draws.
+    Where nothing varies, a node counts as one row.
 
     Args:
         hits: int64 (m,), by node.
@@ -84,12 +82,10 @@ def share_of(hits: np.ndarray, totals: np.ndarray) -> Interval:
     nodes = len(totals)
     variance = np.square(hits - share * totals).sum() / rows**2 * nodes / max(nodes - 1, 1)
     draws = min(rows, share * (1.0 - share) / variance) if variance > 0 else float(nodes)
-    middle = (share + Z**2 / (2 * draws)) / (1 + Z**2 / draws)
-    half = Z / (1 + Z**2 / draws) * np.sqrt(share * (1 - share) / draws + Z**2 / (4 * draws**2))
-    return Interval(float(share), float(max(0.0, min(share, middle - half))), float(min(1.0, max(share, middle + half))))
+    return Interval(float(share), *wilson_bounds(float(share), float(draws)))
 
 
 def _is_in(a: np.ndarray, b: np.ndarray, src: np.ndarray, dst: np.ndarray) -> np.ndarray:
     """Which pairs (a, b) are among the pairs (src, dst); node numbers below 2^31 or pairs of them would not fit one number."""
-    width = np.int64(max((int(x.max(initial=0)) for x in (a, b, src, dst)), default=0) + 1)
+    width = np.int64(max(int(x.max(initial=0)) for x in (a, b, src, dst)) + 1)
     return np.isin(a * width + b, src * width + dst)

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from pyspark.sql import functions as F
 
 from bannermap.clustering.arrow import batch_of, large_chunks, matrix_of
-from bannermap.clustering.cells import CellPlan, learn_cells, nearest_cells, plan_cells, split_cells
+from bannermap.clustering.cells import CellPlan, cell_block, learn_cells, nearest_cells, plan_cells, split_cells
 from bannermap.clustering.frames import CELL_COUNTS, CELL_ROWS, NEIGHBOUR_ROWS, NODE_VECTORS
 from bannermap.clustering.neighbours import Block, NeighbourLists, best_of, make_block, search_block
 
@@ -31,16 +31,16 @@ QUERY_ROWS = 4096
 HOME, ASKS = 0, 1
 
 
-def learned_plan(nodes: DataFrame, sample: np.ndarray, settings: ClusteringSettings) -> CellPlan:
+def learned_plan(nodes: DataFrame, total: int, sample: np.ndarray, settings: ClusteringSettings) -> CellPlan:
     """Cells of all nodes.
 
     Args:
         nodes: `NODE_VECTORS`, persisted.
+        total: number of nodes.
         sample: float32 (m, d), the vectors to learn on, in an order that follows from their ids.
         settings: ``cells`` and ``block_rows``.
     """
     rows, seed = settings.cells.rows_per_cell, settings.cells.seed
-    total = nodes.count()
     centroids = learn_cells(sample, -(-total // rows), seed)
     counts = cell_counts(nodes, centroids)
     for _ in range(SPLIT_ROUNDS):
@@ -56,12 +56,12 @@ def cell_counts(nodes: DataFrame, centroids: np.ndarray, probes: int = 1) -> np.
     shared = nodes.sparkSession.sparkContext.broadcast(centroids)
 
     def count(batches: Batches) -> Iterator[pa.RecordBatch]:
-        found = np.zeros(len(shared.value), np.int64)
+        cells, found = cell_block(shared.value), np.zeros(len(shared.value), np.int64)
         for chunk in large_chunks(batches, QUERY_ROWS):
-            asked = nearest_cells(matrix_of(chunk["vector"]), shared.value, probes)
+            asked = nearest_cells(matrix_of(chunk["vector"]), cells, probes)
             found += np.bincount(asked.ravel(), minlength=len(found))
-        cells = np.flatnonzero(found)
-        yield batch_of(CELL_COUNTS, cells, found[cells])
+        some = np.flatnonzero(found)
+        yield batch_of(CELL_COUNTS, some, found[some])
 
     rows = NODE_VECTORS.select(nodes).mapInArrow(count, CELL_COUNTS.schema).groupBy("cell").agg(F.sum("nodes").alias("nodes"))
     counts = np.zeros(len(centroids), np.int64)
@@ -82,17 +82,17 @@ def cell_neighbour_rows(nodes: DataFrame, plan: CellPlan, settings: ClusteringSe
         `NEIGHBOUR_ROWS`; pairs are distinct.
     """
     shared = nodes.sparkSession.sparkContext.broadcast(plan)
-    probes = min(settings.cells.probes, len(plan.centroids))
-    sent = NODE_VECTORS.select(nodes).mapInArrow(_sending_kernel(shared, probes), CELL_ROWS.schema)
+    sent = NODE_VECTORS.select(nodes).mapInArrow(_sending_kernel(shared, settings.cells.probes), CELL_ROWS.schema)
     arrived = sent.repartitionById(plan.tasks, "task").sortWithinPartitions("role", "cells", "node")
     return arrived.mapInArrow(_answering_kernel(settings.k_neighbors), NEIGHBOUR_ROWS.schema)
 
 
 def _sending_kernel(shared: Any, probes: int) -> Callable[[Batches], Iterator[pa.RecordBatch]]:
     def send(batches: Batches) -> Iterator[pa.RecordBatch]:
+        cells = cell_block(shared.value.centroids)
         for chunk in large_chunks(batches, QUERY_ROWS):
-            cells = nearest_cells(matrix_of(chunk["vector"]), shared.value.centroids, probes)
-            yield from sendings(chunk["node"].to_numpy(), chunk["vector"].combine_chunks(), cells, shared.value)
+            asked = nearest_cells(matrix_of(chunk["vector"]), cells, probes)
+            yield from sendings(chunk["node"].to_numpy(), chunk["vector"].combine_chunks(), asked, shared.value)
 
     return send
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bannermap.clustering.neighbours import distinct_rows, make_block, search_block
+from bannermap.clustering.neighbours import Block, distinct_rows, make_block, search_block
 
 KMEANS_ROUNDS = 12
 """Means move little after this many; cells need to be compact, not optimal."""
@@ -77,20 +77,25 @@ def split_cells(centroids: np.ndarray, counts: np.ndarray, sample: np.ndarray, r
     return np.concatenate(kept)
 
 
-def nearest_cells(vectors: np.ndarray, centroids: np.ndarray, count: int) -> np.ndarray:
+def cell_block(centroids: np.ndarray) -> Block:
+    """Cells as what is searched, by their number; made once for many vectors."""
+    return make_block(centroids, np.arange(len(centroids)))
+
+
+def nearest_cells(vectors: np.ndarray, cells: Block, count: int) -> np.ndarray:
     """The nearest cells of each vector, nearest first, equal ones by number.
 
     Args:
         vectors: float32 (m, d).
-        centroids: float32 (c, d).
-        count: of cells, at most c.
+        cells: of `cell_block`.
+        count: of cells; all where there are fewer.
 
     Returns:
-        int64 (m, count).
+        int64 (m, min(count, c)).
     """
-    block = make_block(centroids, np.arange(len(centroids)))
+    count = min(count, len(cells.ids))
     nobody = -1 - np.arange(len(vectors))  # a vector is no cell, so none is left out as its own neighbour
-    found = search_block(vectors, nobody, block, count)
+    found = search_block(vectors, nobody, cells, count)
     return found.dst.reshape(len(vectors), count)[::-1]  # lists come by ascending src, and src descends here
 
 

@@ -77,23 +77,26 @@ def cluster_nodes(
         themes_before: number of themes -> float32 (themes, d), where the fit starts.
     """
     figures = nodes.select("node", "banners", "lane_a", "lane_b").orderBy("node").toArrow()
+    banners, lane_a, lane_b = (figures[c].to_numpy() for c in ("banners", "lane_a", "lane_b"))
     vectors = NODE_VECTORS.select(nodes)
     with phase("search neighbours"):
-        found = find_neighbours(vectors, figures["lane_a"].to_numpy(), settings)
+        found = find_neighbours(vectors, lane_a, settings)
     with phase("merge forests"):
         forest = forest_of(found.rows, settings)
         hierarchy = build_hierarchy(figures.num_rows, forest, level_thresholds(settings))
-    banners, lane_a, lane_b = (figures[c].to_numpy()[hierarchy.order] for c in ("banners", "lane_a", "lane_b"))
+    position, banners = hierarchy.position(), banners[hierarchy.order]
     with phase("sum components"):
-        at_place = placed(vectors, hierarchy.position(), settings.block_rows)
+        at_place = placed(vectors, position, settings.block_rows)
         layout = _layout(hierarchy, banners, _largest_component(vectors), settings)
         norms, shared = level_sums(at_place, layout)
     with phase("decide cuts"):
         recursion = refine_all(level_figures(hierarchy, banners, norms), figures.num_rows, settings)
-        groups = _groups_frame(nodes, recursion, hierarchy, group_ids(recursion, lane_a, lane_b, name))
+        groups = _groups_frame(
+            nodes, recursion, hierarchy, group_ids(recursion, lane_a[hierarchy.order], lane_b[hierarchy.order], name)
+        )
     accepted = _accepted_groups(recursion)
     with phase("audit the search"):
-        audit = _audit(vectors, found, figures["lane_b"].to_numpy(), accepted[hierarchy.position()], settings)
+        audit = _audit(vectors, found, lane_b, accepted[position], settings)
     duplicate_of = duplicate_sets(hierarchy, accepted, banners, settings.min_duplicate_cosine)
     clusters = cluster_layout(recursion, layout.bounds, shared, layout.scale, duplicate_of)
     with phase("fit themes"):

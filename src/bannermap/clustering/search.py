@@ -52,7 +52,8 @@ def find_neighbours(nodes: DataFrame, rank: np.ndarray, settings: ClusteringSett
     exact = settings.search == "exact" or (settings.search == "auto" and len(rank) <= settings.exact_max_rows)
     if exact:
         return Found(_exact_rows(nodes, len(rank), settings), "exact", None)
-    plan = learned_plan(nodes, vectors_of(nodes, smallest(rank, settings.cells.sample_rows))[1], settings)
+    sample = vectors_of(nodes, smallest(rank, settings.cells.sample_rows))[1]
+    plan = learned_plan(nodes, len(rank), sample, settings)
     rows = k_best(cell_neighbour_rows(nodes, plan, settings), settings.k_neighbors).persist()
     rows.count()  # now, so that the search is what this phase takes
     return Found(rows, f"cells-{_digest(plan, settings)}", plan)

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from bannermap.sample.drawing import LAYOUTS, draw_banner
 from bannermap.sample.palettes import shaded
 from bannermap.sample.plan import BRAND_NAMES, HEADLINES, SIZE_FAMILIES, TEMPLATES, THEMES, Creative, draw_creative, draw_words
-from bannermap.training.views import EDITED, PHOTOGRAPHED, RENDITION, cropped, view
+from bannermap.training.views import EDITED, PHOTOGRAPHED, RENDITION, any_colour, cropped, view
 
 Thing = Callable[[np.random.Generator], np.ndarray]
 """Gives a random view of one thing: uint8 (side, side, 3)."""
@@ -91,23 +91,18 @@ def _package(seed: int, sort: int) -> Image.Image:
     """The flat front of a package; sorts of one seed share shape, layout and brand."""
     design, own = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1 + sort])
     width, height = int(design.integers(60, 140)), int(design.integers(90, 180))
-    ground = _colour(design) if design.random() < 0.6 else _colour(own)
+    ground = any_colour(design) if design.random() < 0.6 else any_colour(own)
     image = Image.new("RGB", (width, height), ground)
     draw = ImageDraw.Draw(image)
     for _ in range(int(design.integers(3, 8))):
         x, y = design.uniform(-0.2, 0.9, 2) * (width, height)
         w, h = design.uniform(0.1, 0.8, 2) * (width, height)
-        colour = _colour(own) if design.random() < 0.5 else _colour(design)
+        colour = any_colour(own) if design.random() < 0.5 else any_colour(design)
         (draw.ellipse if design.random() < 0.5 else draw.rectangle)((x, y, x + w, y + h), fill=colour)
     for text, rng in ((str(design.choice(BRAND_NAMES)), design), (str(own.choice(HEADLINES)).split()[-1], own)):
         at, size = design.uniform(0.05, 0.7, 2) * (width * 0.6, height), float(design.uniform(0.1, 0.28)) * width
-        draw.text(tuple(at), text, fill=_colour(rng), font=ImageFont.load_default(size))
+        draw.text(tuple(at), text, fill=any_colour(rng), font=ImageFont.load_default(size))
     return image
-
-
-def _colour(rng: np.random.Generator) -> tuple[int, int, int]:
-    red, green, blue = (int(c) for c in rng.integers(0, 256, 3))
-    return red, green, blue
 
 
 def _package_view(package: Image.Image, photos: Sequence[Image.Image], side_px: int, rng: np.random.Generator) -> np.ndarray:

@@ -46,7 +46,7 @@ PHOTOGRAPHED = Strength(0.25, 10.0, 0.10, 0.15, 0.04, 0.15)
 """What another camera, hand and light do to one thing. With twice these changes of colour, colour is no longer seen."""
 
 
-SIGNALS = np.array([(230, 0, 18), (255, 214, 0), (0, 150, 60), (20, 60, 200), (255, 120, 0), (0, 0, 0), (255, 255, 255)])
+SIGNALS = ((230, 0, 18), (255, 214, 0), (0, 150, 60), (20, 60, 200), (255, 120, 0), (0, 0, 0), (255, 255, 255))
 """Colours in which prices are printed."""
 
 
@@ -146,6 +146,11 @@ def stickered(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     return image
 
 
+def any_colour(rng: np.random.Generator) -> tuple[int, int, int]:
+    """Red, green and blue, each 0 to 255."""
+    red, green, blue = (int(c) for c in rng.integers(0, 256, 3))
+    return red, green, blue
+
+
 def _print_colour(rng: np.random.Generator) -> tuple[int, int, int]:
-    red, green, blue = rng.choice(SIGNALS) if rng.random() < 0.5 else rng.integers(0, 256, 3)
-    return int(red), int(green), int(blue)
+    return SIGNALS[rng.integers(len(SIGNALS))] if rng.random() < 0.5 else any_colour(rng)
