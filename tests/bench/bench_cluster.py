@@ -23,15 +23,14 @@ from pathlib import Path
 
 import numpy as np
 from drawn_banners import ROOT
-from memory import peak_memory
 from planted import planted, write_world
 
 from bannermap.clustering.auditing import search_figures
-from bannermap.clustering.cell_search import cell_counts
 from bannermap.clustering.engine import Clustered, cluster_nodes
-from bannermap.clustering.frames import NODE_VECTORS
+from bannermap.clustering.keeping import with_kept_cells
 from bannermap.clustering.transforms import numbered_nodes
 from bannermap.platform.config import load_settings
+from bannermap.platform.memory import peak_memory
 from bannermap.platform.session import build_session
 from bannermap.platform.settings import ClusteringSettings
 from bannermap.sample.agreement import agreement
@@ -71,22 +70,13 @@ def pairs_kept(exact: np.ndarray, found: np.ndarray) -> float:
     return pairs(exact, found) / pairs(exact)
 
 
-def distances(nodes, clustered: Clustered, total: int, settings: ClusteringSettings) -> float:
-    """Cosines computed, of all n^2; with those to the centroids."""
-    plan = clustered.found.plan
-    if plan is None:
-        return 1.0
-    asked = cell_counts(nodes.select(*NODE_VECTORS.columns), plan.centroids, settings.cells.probes)
-    return float((asked * plan.counts).sum() + total * len(plan.centroids)) / total**2
-
-
 def run(spark, folder: Path, settings: ClusteringSettings, truth: np.ndarray) -> tuple[dict, np.ndarray]:
     """One clustering: figures and labels."""
     phases, began = Phases(), time.monotonic()
     with peak_memory([os.getpid()]) as peak:
         with phases("number the rows"):
             rows = spark.read.parquet(str(folder)).selectExpr("content_hash node_id", "1L banners", "vector")
-            nodes = numbered_nodes(rows).persist()
+            nodes = numbered_nodes(with_kept_cells(rows, None)).persist()
             total = nodes.count()
         clustered = cluster_nodes(nodes, settings, "bench", phases, {})
         with phases("place the clusters"):
@@ -94,8 +84,10 @@ def run(spark, folder: Path, settings: ClusteringSettings, truth: np.ndarray) ->
     seconds = time.monotonic() - began
     alone = np.where(truth < 0, total + np.arange(total), truth)
     agreed = agreement(labels, alone)
-    facts = {"rows": total, "search": clustered.found.cells_id, "seconds": seconds, "phases": phases.seconds, "peak_mb": peak.mb}
-    facts |= {"distances": distances(nodes, clustered, total, settings), "clusters": len(set(labels[labels >= 0].tolist()))}
+    found = clustered.found
+    facts = {"rows": total, "search": found.cells.cells_id, "seconds": seconds, "phases": phases.seconds, "peak_mb": peak.mb}
+    computed = found.distances + total * (0 if found.cell_rows is None else len(found.cell_rows))
+    facts |= {"distances": computed / total**2, "clusters": len(set(labels[labels >= 0].tolist()))}
     facts |= {"b_cubed_f1": agreed.b_cubed_f1, **search_figures(clustered.audit, clustered.weakest_link)}
     spark.catalog.clearCache()
     print(json.dumps(facts), flush=True)

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 from worlds import KINDS, duplicates, many_ties, nested_groups, unit
 
-from bannermap.clustering.cell_search import cell_counts, learned_plan, sendings
+from bannermap.clustering.cell_exchange import exchange_of, sendings
+from bannermap.clustering.cell_search import cell_counts, learned_centroids
 from bannermap.clustering.cells import cell_block, learn_cells, nearest_cells, plan_cells, split_cells
-from bannermap.clustering.frames import NODE_VECTORS
+from bannermap.clustering.frames import NODES
 from bannermap.clustering.in_process import all_neighbours
 from bannermap.clustering.search import find_neighbours
+from bannermap.clustering.standing import Standing
+from bannermap.platform.checkpoints import Checkpoints
 from bannermap.platform.settings import CellSettings, ClusteringSettings
 
 
@@ -84,7 +87,8 @@ def test_every_vector_goes_home_once_and_to_each_task_that_it_asks_once(seed):
     plan = plan_cells(centroids, counts, max_rows=15)
     cells = nearest_cells(vectors, cell_block(centroids), 4)
     node = rng.permutation(120)
-    sent = pa.Table.from_batches(sendings(node, pa.array(vectors.tolist(), pa.list_(pa.float32())), cells, plan)).to_pylist()
+    exchange = exchange_of(plan, Standing.nothing_kept(120), np.empty(0, int), np.empty(0, int))
+    sent = pa.Table.from_batches(sendings(node, pa.array(vectors.tolist(), pa.list_(pa.float32())), cells, exchange)).to_pylist()
     where = {int(n): i for i, n in enumerate(node)}
     homes = [(r["node"], r["task"]) for r in sent if r["role"] == 0]
     assert sorted(n for n, _ in homes) == list(range(120))
@@ -102,8 +106,12 @@ def test_every_vector_goes_home_once_and_to_each_task_that_it_asks_once(seed):
 
 
 def frame_of(spark, vectors, partitions, rng):
-    rows = [(int(i), vectors[i].tolist()) for i in rng.permutation(len(vectors))]
-    return spark.createDataFrame(rows, NODE_VECTORS.schema).repartition(partitions).persist()
+    rows = [(int(i), str(i), 1, 0, 0, None, vectors[i].tolist()) for i in rng.permutation(len(vectors))]
+    return spark.createDataFrame(rows, NODES.schema).repartition(partitions).persist()
+
+
+def in_memory(spark):
+    return Checkpoints(spark, None)
 
 
 def lists_of(found):
@@ -122,9 +130,9 @@ def test_cells_that_are_all_asked_give_the_exact_lists_for_any_partitioning(kind
     exact = np.c_[lists.src, lists.dst, lists.cosine].tolist()
     for partitions, adaptive in ((1, "true"), (5, "false")):
         spark.conf.set("spark.sql.adaptive.enabled", adaptive)
-        found = find_neighbours(frame_of(spark, vectors, partitions, rng), rng.permutation(260), settings)
+        found = find_neighbours(frame_of(spark, vectors, partitions, rng), rng.permutation(260), settings, in_memory(spark))
         assert lists_of(found) == exact
-        assert found.cells_id.startswith("cells-")
+        assert found.cells.cells_id.startswith("cells-")
     spark.conf.set("spark.sql.adaptive.enabled", "true")
 
 
@@ -136,12 +144,14 @@ def test_few_cells_asked_give_the_best_of_those_and_of_no_others(spark):
         k_neighbors=5, search="cells", block_rows=50, cells=CellSettings(rows_per_cell=25, probes=3, sample_rows=150)
     )
     nodes = frame_of(spark, vectors, 4, rng)
-    found = find_neighbours(nodes, np.arange(300), settings)
-    again = learned_plan(nodes, 300, vectors[:150], settings)
-    assert np.array_equal(found.plan.centroids, again.centroids)
-    order = by_loops(vectors, again.centroids)
+    found = find_neighbours(nodes, np.arange(300), settings, in_memory(spark))
+    again = learned_centroids(nodes, 300, vectors[:150], settings)
+    assert np.array_equal(found.cells.centroids, again)
+    order = by_loops(vectors, again)
     home = order[:, 0]
-    assert np.array_equal(cell_counts(nodes, again.centroids), np.bincount(home, minlength=len(again.centroids)))
+    assert np.array_equal(cell_counts(nodes, again), np.bincount(home, minlength=len(again)))
+    assert np.array_equal(found.cell_rows, cell_counts(nodes, again))
+    assert found.distances == found.cell_rows[order[:, :3]].sum()
     cosine = (vectors.astype(np.float64) @ vectors.astype(np.float64).T).astype(np.float32)
     wanted = []
     for a in range(300):
@@ -156,5 +166,5 @@ def test_the_same_cells_whatever_the_partitioning(spark):
     vectors = nested_groups(rng, 300)
     settings = ClusteringSettings(search="cells", cells=CellSettings(rows_per_cell=25, probes=2, sample_rows=100))
     rank = rng.permutation(300)
-    ids = {find_neighbours(frame_of(spark, vectors, p, rng), rank, settings).cells_id for p in (1, 6)}
+    ids = {find_neighbours(frame_of(spark, vectors, p, rng), rank, settings, in_memory(spark)).cells.cells_id for p in (1, 6)}
     assert len(ids) == 1

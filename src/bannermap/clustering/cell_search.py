@@ -1,11 +1,13 @@
 """Neighbour lists by cells on Spark: each vector travels to the few tasks that hold the cells it asks.
 
-A task holds at most ``block_rows`` candidates and streams those who ask; the largest cell makes no difference.
+A task holds at most ``block_rows`` candidates and streams those who ask; the largest cell makes no difference. What travels and
+what is answered stands in `cell_exchange`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,10 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import functions as F
 
-from bannermap.clustering.arrow import batch_of, large_chunks, matrix_of
-from bannermap.clustering.cells import CellPlan, cell_block, learn_cells, nearest_cells, plan_cells, split_cells
-from bannermap.clustering.frames import CELL_COUNTS, CELL_ROWS, NEIGHBOUR_ROWS, NODE_VECTORS
-from bannermap.clustering.neighbours import Block, NeighbourLists, best_of, make_block, search_block
+from bannermap.clustering.arrow import batch_of, large_chunks, list_array, matrix_of
+from bannermap.clustering.cell_exchange import QUERY_ROWS, Exchange, answered, exchange_of, sendings
+from bannermap.clustering.cells import Block, cell_block, learn_cells, nearest_cells, plan_cells, split_cells
+from bannermap.clustering.frames import ASKED_CELLS, CELL_COUNTS, CELL_ROWS, CELL_TRAFFIC, NEIGHBOUR_ROWS, NODE_VECTORS
+from bannermap.clustering.standing import KEPT, NEW, Standing
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -26,40 +29,35 @@ if TYPE_CHECKING:
 Batches = Iterable[pa.RecordBatch]
 SPLIT_ROUNDS = 3
 """Splits of splits; what is then still too full holds vectors that a sample cannot tell apart, and is searched in chunks."""
-QUERY_ROWS = 4096
-"""Askers that a task searches at once; few would waste a matrix product, many its memory."""
-HOME, ASKS = 0, 1
 
 
-def learned_plan(nodes: DataFrame, total: int, sample: np.ndarray, settings: ClusteringSettings) -> CellPlan:
-    """Cells of all nodes.
+def learned_centroids(nodes: DataFrame, total: int, sample: np.ndarray, settings: ClusteringSettings) -> np.ndarray:
+    """Cells for all nodes: float32 (c, d).
 
     Args:
         nodes: `NODE_VECTORS`, persisted.
         total: number of nodes.
         sample: float32 (m, d), the vectors to learn on, in an order that follows from their ids.
-        settings: ``cells`` and ``block_rows``.
+        settings: ``cells``.
     """
     rows, seed = settings.cells.rows_per_cell, settings.cells.seed
     centroids = learn_cells(sample, -(-total // rows), seed)
-    counts = cell_counts(nodes, centroids)
     for _ in range(SPLIT_ROUNDS):
-        finer = split_cells(centroids, counts, sample, rows, seed)
+        finer = split_cells(centroids, cell_counts(nodes, centroids), sample, rows, seed)
         if len(finer) == len(centroids):
             break
-        centroids, counts = finer, cell_counts(nodes, finer)
-    return plan_cells(centroids, counts, settings.block_rows)
+        centroids = finer
+    return centroids
 
 
-def cell_counts(nodes: DataFrame, centroids: np.ndarray, probes: int = 1) -> np.ndarray:
-    """int64 (c,): nodes that ask each cell; with one probe, those that live there."""
+def cell_counts(nodes: DataFrame, centroids: np.ndarray) -> np.ndarray:
+    """int64 (c,): nodes that live in each cell."""
     shared = nodes.sparkSession.sparkContext.broadcast(centroids)
 
     def count(batches: Batches) -> Iterator[pa.RecordBatch]:
         cells, found = cell_block(shared.value), np.zeros(len(shared.value), np.int64)
         for chunk in large_chunks(batches, QUERY_ROWS):
-            asked = nearest_cells(matrix_of(chunk["vector"]), cells, probes)
-            found += np.bincount(asked.ravel(), minlength=len(found))
+            found += np.bincount(nearest_cells(matrix_of(chunk["vector"]), cells, 1).ravel(), minlength=len(found))
         some = np.flatnonzero(found)
         yield batch_of(CELL_COUNTS, some, found[some])
 
@@ -70,112 +68,126 @@ def cell_counts(nodes: DataFrame, centroids: np.ndarray, probes: int = 1) -> np.
     return counts
 
 
-def cell_neighbour_rows(nodes: DataFrame, plan: CellPlan, settings: ClusteringSettings) -> DataFrame:
-    """The k best of the cells that each node asks, flat: per asked task, still to be cut to k over all of them.
+def asked_cells(nodes: DataFrame, centroids: np.ndarray, probes: int) -> DataFrame:
+    """`ASKED_CELLS`: as an earlier search left them, found now for new nodes.
 
     Args:
-        nodes: `NODE_VECTORS`.
-        plan: of `learned_plan`.
-        settings: ``k_neighbors`` and ``cells.probes``.
+        nodes: `NODE_VECTORS` and ``cells``.
+        centroids: float32 (c, d).
+        probes: cells that each asks.
+    """
+    shared = nodes.sparkSession.sparkContext.broadcast(centroids)
+
+    def find(batches: Batches) -> Iterator[pa.RecordBatch]:
+        block = cell_block(shared.value)
+        for chunk in large_chunks(batches, QUERY_ROWS):
+            yield batch_of(ASKED_CELLS, chunk["node"].to_numpy(), list_array(_asked(chunk, block, probes).astype(np.int32)))
+
+    return nodes.select("node", "cells", "vector").mapInArrow(find, ASKED_CELLS.schema)
+
+
+def _asked(chunk: pa.Table, block: Block, probes: int) -> np.ndarray:
+    """int64 (m, probes): the cells of each row, nearest first."""
+    unknown = pc.is_null(chunk["cells"]).to_numpy()
+    asked = np.empty((len(unknown), min(probes, len(block.ids))), np.int64)
+    if unknown.any():
+        asked[unknown] = nearest_cells(matrix_of(chunk["vector"].filter(pa.array(unknown))), block, probes)
+    if not unknown.all():
+        asked[~unknown] = matrix_of(chunk["cells"].filter(pa.array(~unknown)))
+    return asked
+
+
+@dataclass(frozen=True)
+class CellTraffic:
+    """How many nodes ask which cell, one entry for each pair of cells and kind that occurs.
+
+    Attributes:
+        asked: int64 (p,), cell that is asked.
+        home: int64 (p,), cell in which those who ask live.
+        kind: int64 (p,), see `standing`.
+        nodes: int64 (p,), how many.
+    """
+
+    asked: np.ndarray
+    home: np.ndarray
+    kind: np.ndarray
+    nodes: np.ndarray
+
+    def lives(self, cells: int) -> np.ndarray:
+        """int64 (cells,): nodes that live in each."""
+        return self._sum(self.asked == self.home, cells)
+
+    def distances(self, cells: int) -> int:
+        """Cosines that the search takes: askers with what lives where they ask, new ones with the kept lists' nodes."""
+        asks, listens = self._sum(self.kind != KEPT, cells), self._sum(self.kind == KEPT, cells)
+        arrived = self._sum((self.asked == self.home) & (self.kind == NEW), cells)
+        return int((asks * self.lives(cells) + listens * arrived).sum())
+
+    def _sum(self, rows: np.ndarray, cells: int) -> np.ndarray:
+        return np.bincount(self.asked[rows], self.nodes[rows], minlength=cells).astype(np.int64)
+
+
+def cell_traffic(asked: DataFrame, standing: Standing) -> CellTraffic:
+    """Count who asks what.
+
+    Args:
+        asked: `ASKED_CELLS`.
+        standing: of all nodes.
+    """
+    shared = asked.sparkSession.sparkContext.broadcast(standing.kind)
+
+    def count(batches: Batches) -> Iterator[pa.RecordBatch]:
+        for chunk in large_chunks(batches, 64 * QUERY_ROWS):
+            cells = matrix_of(chunk["cells"]).astype(np.int64)
+            kind = shared.value[chunk["node"].to_numpy()]
+            width = int(cells.max()) + 1
+            found, nodes = np.unique((kind[:, None] * width + cells[:, :1]) * width + cells, return_counts=True)
+            parts = (found % width, found // width % width, found // width**2)
+            yield batch_of(CELL_TRAFFIC, *(part.astype(np.int32) for part in parts), nodes.astype(np.int64))
+
+    counted = asked.mapInArrow(count, CELL_TRAFFIC.schema).groupBy("asked", "home", "kind").agg(F.sum("nodes").alias("nodes"))
+    table = counted.toArrow()
+    return CellTraffic(*(table[c].to_numpy().astype(np.int64) for c in CELL_TRAFFIC.columns))
+
+
+def cell_neighbour_rows(
+    nodes: DataFrame, centroids: np.ndarray, traffic: CellTraffic, standing: Standing, settings: ClusteringSettings
+) -> DataFrame:
+    """The k best of the cells that each node asks, and what of the new enters kept lists, flat: per asked task, still to be
+    cut to k over all of them.
+
+    Args:
+        nodes: `NODE_VECTORS` and ``cells``.
+        centroids: float32 (c, d).
+        traffic: see `cell_traffic`.
+        standing: of all nodes.
+        settings: ``block_rows``, ``k_neighbors`` and ``cells.probes``.
 
     Returns:
         `NEIGHBOUR_ROWS`; pairs are distinct.
     """
-    shared = nodes.sparkSession.sparkContext.broadcast(plan)
-    sent = NODE_VECTORS.select(nodes).mapInArrow(_sending_kernel(shared, settings.cells.probes), CELL_ROWS.schema)
+    plan = plan_cells(centroids, traffic.lives(len(centroids)), settings.block_rows)
+    listens = traffic.kind == KEPT
+    exchange = exchange_of(plan, standing, traffic.asked[listens], traffic.home[listens])
+    shared = nodes.sparkSession.sparkContext.broadcast(exchange)
+    sent = nodes.select("node", "cells", "vector").mapInArrow(_sending_kernel(shared, settings.cells.probes), CELL_ROWS.schema)
     arrived = sent.repartitionById(plan.tasks, "task").sortWithinPartitions("role", "cells", "node")
-    return arrived.mapInArrow(_answering_kernel(settings.k_neighbors), NEIGHBOUR_ROWS.schema)
+    return arrived.mapInArrow(_answering_kernel(shared, settings.k_neighbors), NEIGHBOUR_ROWS.schema)
 
 
 def _sending_kernel(shared: Any, probes: int) -> Callable[[Batches], Iterator[pa.RecordBatch]]:
     def send(batches: Batches) -> Iterator[pa.RecordBatch]:
-        cells = cell_block(shared.value.centroids)
+        exchange: Exchange = shared.value
+        block = cell_block(exchange.plan.centroids)
         for chunk in large_chunks(batches, QUERY_ROWS):
-            asked = nearest_cells(matrix_of(chunk["vector"]), cells, probes)
-            yield from sendings(chunk["node"].to_numpy(), chunk["vector"].combine_chunks(), asked, shared.value)
+            vectors = chunk["vector"].combine_chunks()
+            yield from sendings(chunk["node"].to_numpy(), vectors, _asked(chunk, block, probes), exchange)
 
     return send
 
 
-def sendings(node: np.ndarray, vector: pa.Array, cells: np.ndarray, plan: CellPlan) -> Iterator[pa.RecordBatch]:
-    """`CELL_ROWS`: one row for each task that holds a cell the node asks; the one that holds the node itself is its home.
-
-    Args:
-        node: int64 (m,).
-        vector: of each.
-        cells: int64 (m, probes), asked cells, nearest first.
-        plan: where cells are.
-    """
-    at, asked = np.repeat(np.arange(len(node)), cells.shape[1]), cells.ravel()
-    copies = plan.chunks[asked]
-    at, asked, chunk = np.repeat(at, copies), np.repeat(asked, copies), _numbered(copies)
-    task = plan.first_task[asked] + chunk
-    order = np.lexsort((asked, task, at))
-    at, asked, task = at[order], asked[order], task[order]
-    starts = np.flatnonzero(np.r_[True, (np.diff(at) != 0) | (np.diff(task) != 0)])
-    lists = pa.ListArray.from_arrays(pa.array(np.append(starts, len(at)).astype(np.int32)), pa.array(asked.astype(np.int32)))
-    at, task = at[starts], task[starts]
-    home = cells[:, 0]
-    role = np.where(task == (plan.first_task[home] + node % plan.chunks[home])[at], HOME, ASKS)
-    for low in range(0, len(at), QUERY_ROWS):  # a list column of Arrow holds at most 2^31 values
-        part = slice(low, low + QUERY_ROWS)
-        yield batch_of(
-            CELL_ROWS,
-            task[part].astype(np.int32),
-            role[part].astype(np.int32),
-            home[at[part]].astype(np.int32),
-            lists[part],
-            node[at[part]],
-            vector.take(pa.array(at[part])),
-        )
-
-
-def _numbered(copies: np.ndarray) -> np.ndarray:
-    """0 .. copies - 1 for each."""
-    return np.arange(copies.sum()) - np.repeat(np.cumsum(copies) - copies, copies)
-
-
-def _answering_kernel(k: int) -> Callable[[Batches], Iterator[pa.RecordBatch]]:
+def _answering_kernel(shared: Any, k: int) -> Callable[[Batches], Iterator[pa.RecordBatch]]:
     def answer(batches: Batches) -> Iterator[pa.RecordBatch]:
-        homes: list[pa.Table] = []
-        blocks: dict[int, Block] | None = None
-        for chunk in large_chunks(batches, QUERY_ROWS):  # homes come first
-            inside = int(pc.sum(pc.equal(chunk["role"], HOME)).as_py())
-            homes += [chunk.slice(0, inside)] if inside else []
-            if inside < chunk.num_rows:
-                if blocks is None:
-                    blocks = cell_blocks(homes)
-                    yield from (_rows(answers(home, blocks, k)) for home in homes)
-                    homes.clear()
-                yield _rows(answers(chunk.slice(inside), blocks, k))
-        blocks = cell_blocks(homes)
-        yield from (_rows(answers(home, blocks, k)) for home in homes)
+        yield from answered(batches, shared.value.standing, k)
 
     return answer
-
-
-def cell_blocks(homes: list[pa.Table]) -> dict[int, Block]:
-    """The candidates of each cell that a task holds; rows of `CELL_ROWS` in their home."""
-    if not homes:
-        return {}
-    cell = np.concatenate([home["home"].to_numpy() for home in homes])
-    node = np.concatenate([home["node"].to_numpy() for home in homes])
-    vectors = np.concatenate([matrix_of(home["vector"]) for home in homes])
-    return {int(c): make_block(vectors[cell == c], node[cell == c]) for c in np.unique(cell)}
-
-
-def answers(asking: pa.Table, blocks: dict[int, Block], k: int) -> NeighbourLists:
-    """The k best of the asked cells that are here, for each row of `CELL_ROWS`."""
-    vectors, node = matrix_of(asking["vector"]), asking["node"].to_numpy()
-    lists = asking["cells"].combine_chunks()
-    row, cell = pc.list_parent_indices(lists).to_numpy(), lists.flatten().to_numpy()
-    found = [NeighbourLists.none()]
-    for c in np.unique(cell):
-        if int(c) in blocks:
-            here = row[cell == c]
-            found.append(search_block(vectors[here], node[here], blocks[int(c)], k))
-    return best_of(found, k)
-
-
-def _rows(lists: NeighbourLists) -> pa.RecordBatch:
-    return batch_of(NEIGHBOUR_ROWS, lists.src, lists.dst, lists.cosine)

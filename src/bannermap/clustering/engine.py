@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 from pyspark.sql import functions as F
 
 from bannermap.clustering.audit import Audit
@@ -15,6 +16,7 @@ from bannermap.clustering.auditing import audit_search
 from bannermap.clustering.cohesion import fixed_point_scale
 from bannermap.clustering.distributed import duplicate_pairs, forest_of, placed
 from bannermap.clustering.duplicates import duplicate_sets
+from bannermap.clustering.forest import Edges
 from bannermap.clustering.frames import GROUPS, NODE_VECTORS
 from bannermap.clustering.group_ids import group_ids
 from bannermap.clustering.hierarchy import Hierarchy, build_hierarchy, level_thresholds
@@ -27,8 +29,9 @@ from bannermap.clustering.passes import (
     node_clusters,
 )
 from bannermap.clustering.recursion import Recursion, level_figures, refine_all
-from bannermap.clustering.search import Found, find_neighbours
+from bannermap.clustering.search import Found, Kept, find_neighbours
 from bannermap.clustering.themes import ThemeFit, fit_themes
+from bannermap.platform.checkpoints import Checkpoints
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -65,7 +68,13 @@ class Clustered:
 
 
 def cluster_nodes(
-    nodes: DataFrame, settings: ClusteringSettings, name: str, phase: Phase, themes_before: Mapping[int, np.ndarray]
+    nodes: DataFrame,
+    settings: ClusteringSettings,
+    name: str,
+    phase: Phase,
+    themes_before: Mapping[int, np.ndarray],
+    kept: Kept | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> Clustered:
     """Partition the nodes by the rule of `recursion`; byte-identical for any partitioning of ``nodes``.
 
@@ -75,14 +84,17 @@ def cluster_nodes(
         name: the clustering's id, part of new groups' ids.
         phase: names a phase for people and the manifest.
         themes_before: number of themes -> float32 (themes, d), where the fit starts.
+        kept: what an earlier search left.
+        checkpoints: where long phases leave their results; in memory without.
     """
     figures = nodes.select("node", "banners", "lane_a", "lane_b").orderBy("node").toArrow()
     banners, lane_a, lane_b = (figures[c].to_numpy() for c in ("banners", "lane_a", "lane_b"))
     vectors = NODE_VECTORS.select(nodes)
+    left = checkpoints or Checkpoints(nodes.sparkSession, None)
     with phase("search neighbours"):
-        found = find_neighbours(vectors, lane_a, settings)
+        found = find_neighbours(nodes, lane_a, settings, left, kept)
     with phase("merge forests"):
-        forest = forest_of(found.rows, settings)
+        forest = _forest(found.rows, settings, left)
         hierarchy = build_hierarchy(figures.num_rows, forest, level_thresholds(settings))
     position, banners = hierarchy.position(), banners[hierarchy.order]
     with phase("sum components"):
@@ -106,10 +118,18 @@ def cluster_nodes(
     return Clustered(found, audit, _weakest_link(hierarchy, accepted), outcome, groups, pairs, themes)
 
 
+def _forest(rows: DataFrame, settings: ClusteringSettings, checkpoints: Checkpoints) -> Edges:
+    def make() -> pa.Table:
+        return pa.table(vars(forest_of(rows, settings)))
+
+    kept = checkpoints.table("forest", make)
+    return Edges(**{name: kept[name].to_numpy() for name in kept.column_names})
+
+
 def _audit(
     vectors: DataFrame, found: Found, rank: np.ndarray, cluster_of: np.ndarray, settings: ClusteringSettings
 ) -> Audit | None:
-    return audit_search(vectors, found.rows, rank, cluster_of, settings) if found.plan else None
+    return audit_search(vectors, found.rows, rank, cluster_of, settings) if found.cells.centroids is not None else None
 
 
 def _weakest_link(hierarchy: Hierarchy, accepted: np.ndarray) -> float:

@@ -18,6 +18,7 @@ NODES = _frame(
     banners="bigint: banners that show it",
     lane_a="bigint: first half of a hash of node_id",
     lane_b="bigint: second half",
+    cells="array<int>: cells that an earlier search asked for it, nearest first; null for a new picture",
     vector="array<float>: unit length",
 )
 NODE_VECTORS = _frame(
@@ -42,14 +43,30 @@ CELL_COUNTS = _frame(
     cell="bigint: number of the cell",
     nodes="bigint: that live there",
 )
+ASKED_CELLS = _frame(
+    "asked_cells",
+    "Which cells each node asks.",
+    key=("node",),
+    node="bigint: see nodes",
+    cells="array<int>: nearest first; the first is where it lives",
+)
+CELL_TRAFFIC = _frame(
+    "cell_traffic",
+    "How many nodes that live in one cell ask another.",
+    key=("asked", "home", "kind"),
+    asked="int: number of the cell",
+    home="int: number of the cell",
+    kind="int: 0 new, 1 known but searched again, 2 with a list that is kept",
+    nodes="bigint",
+)
 CELL_ROWS = _frame(
     "cell_rows",
-    "A node on its way to a task that holds cells which it asks.",
-    key=("task", "node"),
+    "A node on its way to a task that holds cells which it asks, or nodes that it is offered to.",
+    key=("task", "role", "node"),
     task="int: see cells.CellPlan",
-    role="int: 0 where the node lives in that task and is a candidate, 1 where it only asks",
+    role="int: see cell_answers.Role; candidates come first",
     home="int: cell that the node lives in",
-    cells="array<int>: asked cells that this task holds, ascending",
+    cells="array<int>: asked cells that this task holds, ascending; of a candidate with a kept list, all that it asks",
     node="bigint: see nodes",
     vector="array<float>: unit length",
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,7 +18,18 @@ from bannermap.clustering.engine import Clustered, cluster_nodes
 from bannermap.clustering.frames import CLUSTERING_STATES
 from bannermap.clustering.identity import Made, previous_clustering, states
 from bannermap.clustering.keepers import duplicate_set_rows, near_duplicate_rows
+from bannermap.clustering.keeping import (
+    InForce,
+    cells_in_force,
+    kept_search,
+    neighbour_changes,
+    stored_lists,
+    with_kept_cells,
+    write_cells,
+)
 from bannermap.clustering.lineage import Succession, known_clusterings, lineage_frame, succeed, theme_frame, theme_starts
+from bannermap.clustering.search import Found
+from bannermap.platform.checkpoints import Checkpoints, checkpoints
 from bannermap.platform.cli import FileMode, Stage
 from bannermap.platform.config import settings_json
 from bannermap.platform.errors import InputError
@@ -53,18 +65,25 @@ def run(context: JobContext) -> None:
     warehouse, settings, day = context.warehouse, context.settings, context.dt
     encoder_id = _encoder_id(context)
     with context.phase("number the pictures"):
-        pictures = _pictures(context, encoder_id).persist()
-        vectors = warehouse.read(EMBEDDINGS, "embed_banners").where(F.col("encoder_id") == encoder_id)
-        nodes = _usable_nodes(context, t.pictures_with_vectors(pictures, vectors))
+        pictures, in_force = _pictures(context, encoder_id)
+        lists = stored_lists(context, in_force.cells.cells_id, encoder_id).persist() if in_force else None
+        nodes = _usable_nodes(context, pictures, encoder_id, lists)
         known = known_clusterings(context)
         previous = previous_clustering(known, day, encoder_id)
-        before = previous.clustering_id if previous else None
-        name = t.clustering_id(pictures, day, encoder_id, settings.clustering, before)
-    clustered = cluster_nodes(nodes, settings.clustering, name, context.phase, theme_starts(context, previous))
-    context.run.metrics.update(search_figures(clustered.audit, clustered.weakest_link))
+        before, cells_id = previous.clustering_id if previous else None, in_force.cells.cells_id if in_force else None
+        name = t.clustering_id(pictures, day, encoder_id, settings.clustering, before, cells_id)
+    with context.phase("recall lists"):
+        kept = kept_search(in_force.cells, lists, nodes, settings.clustering) if in_force and lists else None
+    left = _checkpoints(context, nodes, name)
+    clustered = cluster_nodes(nodes, settings.clustering, name, context.phase, theme_starts(context, previous), kept, left)
+    found = clustered.found
+    context.run.metrics.update(search_figures(clustered.audit, clustered.weakest_link) | found.figures())
+    if left.resumed:
+        say(f"{day} cluster_banners: went on from what a run that did not end had left: {', '.join(left.resumed)}")
     check_recall(clustered.audit, settings.clustering)
     with context.phase("write neighbours"):
-        _write_neighbours(context, t.named_neighbours(clustered.found.rows, nodes), clustered.found.cells_id, encoder_id)
+        _write_neighbours(context, found, nodes, lists, encoder_id)
+        write_cells(context, encoder_id, found.cells, in_force)
     outcomes = t.node_outcomes(nodes, clustered.clusters, clustered.groups).persist()
     with context.phase("carry on ids"):
         members = t.provisional_members(pictures, outcomes).persist()
@@ -73,6 +92,7 @@ def run(context: JobContext) -> None:
         made = Made(name, day, _sequence(known, name, day), encoder_id, before)
         _write_clusters(context, Result(nodes, outcomes, members, clustered, succession, made))
         _write_clustering(context, made, known)
+    left.end()
     warehouse.spark.catalog.clearCache()
 
 
@@ -101,8 +121,16 @@ def _encoder_id(context: JobContext) -> str:
     return str(chosen)
 
 
-def _pictures(context: JobContext, encoder_id: str) -> DataFrame:
-    """The banners' pictures; of an encoder whose vectors were imported by banner_id, what stands in for them."""
+def _pictures(context: JobContext, encoder_id: str) -> tuple[DataFrame, InForce | None]:
+    """The banners' pictures, persisted, less what the last rebuild dropped; and the cells that it left."""
+    day, retire_after = context.dt, context.settings.clustering.retire_after_days
+    seen = _seen_pictures(context, encoder_id).persist()
+    in_force = cells_in_force(context, encoder_id, seen.select("pixel_hash").distinct().count())
+    return t.unretired(seen, day, in_force.dt if in_force else day, retire_after).persist(), in_force
+
+
+def _seen_pictures(context: JobContext, encoder_id: str) -> DataFrame:
+    """The pictures of all banners; of an encoder whose vectors were imported by banner_id, what stands in for them."""
     days = context.warehouse.read(BANNER_DAYS, "dedupe_banners")
     if days.where(F.col("dt") == F.lit(context.dt)).isEmpty():
         raise InputError(f"banner_days has nothing for {context.dt}. Run dedupe_banners and embed_banners for that day first.")
@@ -112,22 +140,33 @@ def _pictures(context: JobContext, encoder_id: str) -> DataFrame:
     return t.banner_pictures(days, context.warehouse.read(IMAGE_FETCHES, "embed_banners"), context.dt)
 
 
-def _usable_nodes(context: JobContext, rows: DataFrame) -> DataFrame:
+def _usable_nodes(context: JobContext, pictures: DataFrame, encoder_id: str, lists: DataFrame | None) -> DataFrame:
+    vectors = context.warehouse.read(EMBEDDINGS, "embed_banners").where(F.col("encoder_id") == encoder_id)
+    rows = t.pictures_with_vectors(pictures, vectors)
     checked = t.vector_faults(rows, t.usual_dimensions(rows)).persist()
     context.reject(checked.where("reason IS NOT NULL").select("reason", F.to_json(F.struct("node_id")).alias("row_json")))
-    nodes = t.numbered_nodes(checked.where("reason IS NULL")).persist()
+    nodes = t.numbered_nodes(with_kept_cells(checked.where("reason IS NULL"), lists)).persist()
     context.run.rows_in = nodes.count()
     if not context.run.rows_in:
         raise InputError(f"No banner seen by {context.dt} has a vector. Run embed_banners first, or see image_fetches.status.")
     return nodes
 
 
-def _write_neighbours(context: JobContext, lists: DataFrame, cells_id: str, encoder_id: str) -> None:
-    place = {"cells_id": cells_id, "encoder_id": encoder_id}
-    stored = context.warehouse.read_or_empty(NEIGHBOURS)
-    same = stored.where((F.col("cells_id") == place["cells_id"]) & (F.col("encoder_id") == encoder_id))
-    changed = t.changed_lists(lists, same, context.dt)
-    rows = t.neighbour_table_rows(changed, place["cells_id"], encoder_id, context.dt)
+def _checkpoints(context: JobContext, nodes: DataFrame, name: str) -> Checkpoints:
+    """Under the clustering's name and a hash of its numbered vectors, on which everything that is left there depends."""
+    spark = context.warehouse.spark
+    if context.warehouse.read_only:
+        return Checkpoints(spark, None)
+    lanes = [F.sum(F.xxhash64(F.lit(seed), "node_id", "vector").cast("decimal(38,0)")) for seed in (0, 1)]
+    digest = hashlib.sha256(str(nodes.agg(F.count("*"), *lanes).collect()[0]).encode()).hexdigest()[:12]
+    parent = f"{context.warehouse.root.rstrip('/')}/_staging/{context.run.job}"
+    return checkpoints(spark, parent, context.dt.isoformat(), f"{name}-{digest}")
+
+
+def _write_neighbours(context: JobContext, found: Found, nodes: DataFrame, lists: DataFrame | None, encoder_id: str) -> None:
+    place = {"cells_id": found.cells.cells_id, "encoder_id": encoder_id}
+    before = lists if lists is not None else stored_lists(context, **place)
+    rows = neighbour_changes(found, nodes, before).withColumns({c: F.lit(v) for c, v in (place | {"dt": context.dt}).items()})
     context.warehouse.overwrite_partition(NEIGHBOURS, rows, **place, dt=context.dt)
 
 
@@ -191,7 +230,7 @@ def run_on_files(spark: SparkSession, settings: Settings, values: Mapping[str, s
     checked = t.vector_faults(rows, t.usual_dimensions(rows)).persist()
     _write(FILE_REJECTS.select(checked.where("reason IS NOT NULL")), f"{out}/rejects")
     usable = checked.where("reason IS NULL").groupBy("node_id").agg(F.min("vector").alias("vector"), F.lit(1).alias("banners"))
-    nodes = t.numbered_nodes(usable).persist()
+    nodes = t.numbered_nodes(with_kept_cells(usable, None)).persist()
     if nodes.isEmpty():
         raise InputError(f"{values['embeddings']} has no row that can be clustered; {out}/rejects says why.")
     audit = settings.clustering.audit.model_copy(update={"below_min_recall": "warn"})  # plain files are not published
@@ -225,6 +264,6 @@ def _said(name: str) -> Iterator[None]:
     yield
 
 
-PHASES = ("number the pictures", *ENGINE_PHASES, "write neighbours", "carry on ids", "write clusters")
+PHASES = ("number the pictures", "recall lists", *ENGINE_PHASES, "write neighbours", "carry on ids", "write clusters")
 STAGE = Stage("cluster_banners", run, PHASES)
 FILES = FileMode({"embeddings": "Parquet or Delta with content_hash, vector"}, run_on_files)

@@ -12,11 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from bannermap.clustering.scores import pair_cosines
+from bannermap.clustering.standing import Standing
 
 TOLERANCE = 1e-5
 """Float32 inner products of unit vectors differ by less than this from the exact ones, up to some thousand dimensions."""
 MARGIN = 16
 """Candidates fetched beyond k at first; a row that has more near-ties is searched again."""
+PRODUCTS = 1 << 23
+"""Float32 products held at once where all are taken, 32 MB."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,45 @@ def search_block(queries: np.ndarray, ids: np.ndarray, block: Block, k: int) -> 
     cosine = pair_cosines(queries[distinct], block.vectors, row, column)
     row, dst, cosine = _expanded(row, column, cosine, block, k + 1)
     return _per_query(kind, ids, row, dst, cosine, k)
+
+
+def improvements(queries: np.ndarray, ids: np.ndarray, standing: Standing, block: Block, k: int) -> NeighbourLists:
+    """What of a block enters the kept lists of some nodes; exact.
+
+    Candidates are new to all lists, so few are near enough: all products are taken, and only what can reach the last entry of
+    a list is scored.
+
+    Args:
+        queries: float32 (m, d).
+        ids: int64 (m,), nodes with kept lists, distinct.
+        standing: of all nodes.
+        block: candidates; none of them among ``ids``.
+        k: length of a list.
+
+    Returns:
+        At most k rows per query.
+    """
+    distinct, kind = distinct_rows(queries)
+    floor = np.full(len(distinct), np.inf, np.float32)
+    np.minimum.at(floor, kind, standing.floor[ids])
+    row, column = _reaching(queries[distinct], floor, block.vectors)
+    cosine = pair_cosines(queries[distinct], block.vectors, row, column)
+    row, dst, cosine = _expanded(row, column, cosine, block, k)
+    own = _per_query(kind, -1 - np.arange(len(ids)), row, dst, cosine, k)  # no candidate has a negative number
+    src = ids[-1 - own.src]
+    entering = standing.enters(src, own.dst, own.cosine)
+    return nearest_first(src[entering], own.dst[entering], own.cosine[entering], k)
+
+
+def _reaching(queries: np.ndarray, floor: np.ndarray, candidates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(query row, candidate row) of all whose cosine may be at least the query's floor, whatever the product's rounding."""
+    least = floor - TOLERANCE * max(1.0, _largest_norm(queries) * _largest_norm(candidates))
+    found, step = [(np.empty(0, np.int64), np.empty(0, np.int64))], max(1, PRODUCTS // max(1, len(candidates)))
+    for low in range(0, len(queries), step):
+        row, column = np.nonzero(queries[low : low + step] @ candidates.T >= least[low : low + step, None])
+        found.append((row + low, column))
+    row, column = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return row, column
 
 
 def nearest_first(src: np.ndarray, dst: np.ndarray, cosine: np.ndarray, k: int) -> NeighbourLists:

@@ -1,4 +1,4 @@
-"""Neighbour lists on Spark: exhaustive where that is cheap, by cells above."""
+"""Neighbour lists on Spark: exhaustive where that is cheap, by cells above; of an earlier day's lists only what is new."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ import pyarrow as pa
 from pyspark.sql import Window
 from pyspark.sql import functions as F
 
-from bannermap.clustering.arrow import batch_of, matrix_of
-from bannermap.clustering.cell_search import cell_neighbour_rows, learned_plan
-from bannermap.clustering.cells import CellPlan
-from bannermap.clustering.frames import NEIGHBOUR_ROWS, NODE_VECTORS
-from bannermap.clustering.neighbours import make_block, search_block
+from bannermap.clustering.arrow import batch_of, list_array, matrix_of
+from bannermap.clustering.cell_search import asked_cells, cell_neighbour_rows, cell_traffic, learned_centroids
+from bannermap.clustering.frames import ASKED_CELLS, NEIGHBOUR_ROWS, NODE_VECTORS
+from bannermap.clustering.neighbours import improvements, make_block, search_block
+from bannermap.clustering.standing import KEPT, NEW, Standing
+from bannermap.platform.checkpoints import Checkpoints
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -27,36 +28,119 @@ Batches = Iterable[pa.RecordBatch]
 
 
 @dataclass(frozen=True)
+class Cells:
+    """How neighbours are looked for.
+
+    Attributes:
+        cells_id: a name that follows from all that decides which candidates are seen, and how many are kept.
+        centroids: float32 (c, d), unit length; none where every node is searched against every other.
+    """
+
+    cells_id: str
+    centroids: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What an earlier search left.
+
+    Attributes:
+        cells: with which it searched.
+        rows: `NEIGHBOUR_ROWS` of the nodes whose lists are kept.
+        standing: of all nodes.
+    """
+
+    cells: Cells
+    rows: DataFrame
+    standing: Standing
+
+
+@dataclass(frozen=True)
 class Found:
     """Neighbours, and how they were found.
 
     Attributes:
         rows: `NEIGHBOUR_ROWS`, at most k per src, persisted.
-        cells_id: ``exact``, or a hash of the cells and of how many of them are asked.
-        plan: of the cells; none where all were searched.
+        cells: with which was searched.
+        standing: what was kept of an earlier search.
+        asked: `ASKED_CELLS`; empty lists where everything was searched.
+        cell_rows: int64 (c,), nodes that live in each cell; none where everything was searched.
+        distances: cosines that the search took, those to the cells left out.
     """
 
     rows: DataFrame
-    cells_id: str
-    plan: CellPlan | None
+    cells: Cells
+    standing: Standing
+    asked: DataFrame
+    cell_rows: np.ndarray | None
+    distances: int
+
+    def figures(self) -> dict[str, float]:
+        """Metrics of a run: what was searched, and how even the cells are."""
+        kind = self.standing.kind
+        figures = {"new_pictures": float((kind == NEW).sum()), "searched_pictures": float((kind != KEPT).sum())}
+        figures["share_of_all_distances"] = self.distances / len(kind) ** 2
+        if self.cell_rows is not None:
+            figures |= {
+                "cells": len(self.cell_rows),
+                "fullest_cell": self.cell_rows.max(),
+                "median_cell": np.median(self.cell_rows),
+            }
+        return {name: float(value) for name, value in figures.items()}
 
 
-def find_neighbours(nodes: DataFrame, rank: np.ndarray, settings: ClusteringSettings) -> Found:
-    """Top-k lists of every node.
+def find_neighbours(
+    nodes: DataFrame, rank: np.ndarray, settings: ClusteringSettings, checkpoints: Checkpoints, kept: Kept | None = None
+) -> Found:
+    """Top-k lists of every node; with kept lists only new nodes are searched, and offered to the others.
 
     Args:
-        nodes: `NODE_VECTORS`, persisted.
+        nodes: `NODE_VECTORS` and ``cells`` (null for new nodes), persisted.
         rank: int64 (n,), by node; cells are learned on the nodes of the smallest.
         settings: ``search`` and all that it needs.
+        checkpoints: where the lists are left.
+        kept: of an earlier search; without it all is searched, with cells that are learned now.
     """
-    exact = settings.search == "exact" or (settings.search == "auto" and len(rank) <= settings.exact_max_rows)
-    if exact:
-        return Found(_exact_rows(nodes, len(rank), settings), "exact", None)
-    sample = vectors_of(nodes, smallest(rank, settings.cells.sample_rows))[1]
-    plan = learned_plan(nodes, len(rank), sample, settings)
-    rows = k_best(cell_neighbour_rows(nodes, plan, settings), settings.k_neighbors).persist()
-    rows.count()  # now, so that the search is what this phase takes
-    return Found(rows, f"cells-{_digest(plan, settings)}", plan)
+    cells = kept.cells if kept else chosen_cells(nodes, rank, settings, checkpoints)
+    standing = kept.standing if kept else Standing.nothing_kept(len(rank))
+
+    def best(rows: DataFrame) -> DataFrame:
+        return k_best(rows.unionByName(kept.rows) if kept else rows, settings.k_neighbors)
+
+    if cells.centroids is None:
+        rows = checkpoints.frame("neighbours", lambda: best(_exact_rows(nodes, standing, settings)))
+        asked = ASKED_CELLS.select(nodes.withColumn("cells", F.array().cast("array<int>")))
+        return Found(rows, cells, standing, asked, None, _exact_distances(standing))
+    centroids = cells.centroids
+    asked = asked_cells(nodes, centroids, settings.cells.probes).persist()
+    traffic, count = cell_traffic(asked, standing), len(centroids)
+    rows = checkpoints.frame("neighbours", lambda: best(cell_neighbour_rows(nodes, centroids, traffic, standing, settings)))
+    return Found(rows, cells, standing, asked, traffic.lives(count), traffic.distances(count))
+
+
+def _exact_distances(standing: Standing) -> int:
+    asks, total = int(standing.asks.sum()), len(standing.kind)
+    return asks * total + (total - asks) * int((standing.kind == NEW).sum())
+
+
+def chosen_cells(nodes: DataFrame, rank: np.ndarray, settings: ClusteringSettings, checkpoints: Checkpoints) -> Cells:
+    """Decide how to search, and learn the cells; arguments as of `find_neighbours`."""
+    if searches_all(len(rank), settings):
+        return Cells(f"exact-{settings.k_neighbors}", None)
+
+    def learn() -> pa.Table:
+        sample = vectors_of(nodes, smallest(rank, settings.cells.sample_rows))[1]
+        return pa.table({"centroid": list_array(learned_centroids(nodes, len(rank), sample, settings))})
+
+    centroids = matrix_of(checkpoints.table("cells", learn)["centroid"])
+    text = hashlib.sha256(centroids.tobytes())
+    text.update(str((centroids.shape, settings.cells.probes, settings.k_neighbors)).encode())
+    return Cells(f"cells-{text.hexdigest()[:12]}", centroids)
+
+
+def searches_all(nodes: int, settings: ClusteringSettings) -> bool:
+    """Whether so many nodes are searched exhaustively."""
+    return settings.search == "exact" or (settings.search == "auto" and nodes <= settings.exact_max_rows)
 
 
 def smallest(rank: np.ndarray, count: int) -> np.ndarray:
@@ -86,38 +170,51 @@ def k_best(rows: DataFrame, k: int) -> DataFrame:
     return NEIGHBOUR_ROWS.select(rows.withColumn("rank", rank).where(F.col("rank") <= k))
 
 
-def _digest(plan: CellPlan, settings: ClusteringSettings) -> str:
-    text = hashlib.sha256(plan.centroids.tobytes())
-    text.update(str((plan.centroids.shape, settings.cells.probes)).encode())
-    return text.hexdigest()[:12]
-
-
-def _exact_rows(nodes: DataFrame, total: int, settings: ClusteringSettings) -> DataFrame:
-    """Every task searches its nodes in one shared block of candidates after the other."""
-    found = [_searched(nodes, low, settings) for low in range(0, total, settings.block_rows)]
-    if len(found) == 1:
-        return found[0]
-    rows = found[0]
+def _exact_rows(nodes: DataFrame, standing: Standing, settings: ClusteringSettings) -> DataFrame:
+    """Askers against all nodes, and new nodes offered to the others; candidates in one shared block after the other."""
+    total, step, k = len(standing.kind), settings.block_rows, settings.k_neighbors
+    found = []
+    if standing.asks.any():
+        blocks = (np.arange(low, min(low + step, total)) for low in range(0, total, step))
+        found += [_searched(nodes, block, _asking_kernel, standing, k) for block in blocks]
+    if standing.keeps_any:
+        new = np.flatnonzero(standing.kind == NEW)
+        offered = (new[low : low + step] for low in range(0, len(new), step))
+        found += [_searched(nodes, block, _offering_kernel, standing, k) for block in offered]
+    rows = found[0] if found else nodes.sparkSession.createDataFrame([], NEIGHBOUR_ROWS.schema)
     for more in found[1:]:
         rows = rows.unionByName(more)
-    return k_best(rows, settings.k_neighbors).persist()
-
-
-def _searched(nodes: DataFrame, low: int, settings: ClusteringSettings) -> DataFrame:
-    candidates = nodes.where((F.col("node") >= low) & (F.col("node") < low + settings.block_rows)).toArrow()
-    block = make_block(matrix_of(candidates["vector"]), candidates["node"].to_numpy())
-    shared = nodes.sparkSession.sparkContext.broadcast(block)
-    rows = NODE_VECTORS.select(nodes).mapInArrow(_search_kernel(shared, settings.k_neighbors), NEIGHBOUR_ROWS.schema).persist()
-    rows.count()  # now, so that the executors can let go of this block before the next one comes
-    shared.unpersist()
     return rows
 
 
-def _search_kernel(shared: Any, k: int) -> Callable[[Batches], Iterator[pa.RecordBatch]]:
+def _searched(nodes: DataFrame, candidates: np.ndarray, kernel: Callable[..., Any], standing: Standing, k: int) -> DataFrame:
+    ids, vectors = vectors_of(nodes, candidates)
+    context = nodes.sparkSession.sparkContext
+    block, stand = context.broadcast(make_block(vectors, ids)), context.broadcast(standing)
+    rows = NODE_VECTORS.select(nodes).mapInArrow(kernel(block, stand, k), NEIGHBOUR_ROWS.schema).persist()
+    rows.count()  # now, so that the executors can let go of this block before the next one comes
+    block.unpersist()
+    return rows
+
+
+def _asking_kernel(block: Any, standing: Any, k: int) -> Callable[[Batches], Iterator[pa.RecordBatch]]:
     def search(batches: Batches) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            if batch.num_rows:
-                lists = search_block(matrix_of(batch.column(1)), batch.column(0).to_numpy(), shared.value, k)
+            asking = batch.filter(pa.array(standing.value.asks[batch.column(0).to_numpy()]))
+            if asking.num_rows:
+                lists = search_block(matrix_of(asking.column(1)), asking.column(0).to_numpy(), block.value, k)
                 yield batch_of(NEIGHBOUR_ROWS, lists.src, lists.dst, lists.cosine)
 
     return search
+
+
+def _offering_kernel(block: Any, standing: Any, k: int) -> Callable[[Batches], Iterator[pa.RecordBatch]]:
+    def offer(batches: Batches) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            kept = batch.filter(pa.array(standing.value.kind[batch.column(0).to_numpy()] == KEPT))
+            if kept.num_rows:
+                node = kept.column(0).to_numpy()
+                lists = improvements(matrix_of(kept.column(1)), node, standing.value, block.value, k)
+                yield batch_of(NEIGHBOUR_ROWS, lists.src, lists.dst, lists.cosine)
+
+    return offer

@@ -11,13 +11,14 @@ from pyspark.sql import functions as F
 
 from bannermap.clustering.frames import NODES
 from bannermap.platform.config import settings_json
-from bannermap.platform.tables import CLUSTER_MEMBERS, CLUSTERS, IMAGE_FETCHES, NEIGHBOURS
+from bannermap.platform.tables import CLUSTER_MEMBERS, CLUSTERS, IMAGE_FETCHES
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
     from bannermap.platform.settings import ClusteringSettings
 
+SEEN = ("first_seen_dt", "last_seen_dt")
 PICTURE_FACTS = ("pixel_hash", "content_hash", "width", "height", "frames", "bytes")
 ThemeIds = Mapping[int, Sequence[str]]
 
@@ -29,7 +30,7 @@ def banner_pictures(banner_days: DataFrame, image_fetches: DataFrame, day: datet
     """The picture of each banner as of a day: of the newest address that gave one by then, the greatest address on a tie.
 
     Returns:
-        banner_id, first_seen_dt and `PICTURE_FACTS`; banners without a picture are absent.
+        banner_id, first_seen_dt, last_seen_dt and `PICTURE_FACTS`; banners without a picture are absent.
     """
     days = (F.max("dt").alias("dt"), F.min("dt").alias("first_dt"))
     seen = banner_days.where(F.col("dt") <= F.lit(day)).groupBy("banner_id", "image_url").agg(*days)
@@ -37,8 +38,8 @@ def banner_pictures(banner_days: DataFrame, image_fetches: DataFrame, day: datet
     facts = fetched.select("banner_id", "image_url", F.struct(*PICTURE_FACTS).alias("facts"))
     newest = F.max(F.when(F.col("facts").isNotNull(), F.struct("dt", "image_url", "facts"))).alias("p")
     chosen = seen.join(facts, ["banner_id", "image_url"], "left").groupBy("banner_id")
-    pictures = chosen.agg(newest, F.min("first_dt").alias("first_seen_dt")).where("p IS NOT NULL")
-    return pictures.select("banner_id", "first_seen_dt", "p.facts.*")
+    pictures = chosen.agg(newest, F.min("first_dt").alias("first_seen_dt"), F.max("dt").alias("last_seen_dt"))
+    return pictures.where("p IS NOT NULL").select("banner_id", *SEEN, "p.facts.*")
 
 
 def external_pictures(banner_days: DataFrame, external_vectors: DataFrame, day: datetime.date) -> DataFrame:
@@ -51,12 +52,27 @@ def external_pictures(banner_days: DataFrame, external_vectors: DataFrame, day: 
         external_vectors: rows of one encoder_id.
         day: the day.
     """
-    first = banner_days.where(F.col("dt") <= F.lit(day)).groupBy("banner_id").agg(F.min("dt").alias("first_seen_dt"))
+    days = (F.min("dt").alias("first_seen_dt"), F.max("dt").alias("last_seen_dt"))
+    seen = banner_days.where(F.col("dt") <= F.lit(day)).groupBy("banner_id").agg(*days)
     imported = external_vectors.where(F.col("imported_dt") <= F.lit(day)).select("banner_id", "content_hash")
     types = {c: IMAGE_FETCHES.type_of(c) for c in PICTURE_FACTS}
     facts = {c: F.lit(None).cast(kind) for c, kind in types.items() if c not in ("pixel_hash", "content_hash")}
     known = imported.withColumns({"pixel_hash": F.col("content_hash"), **facts})
-    return first.join(known, "banner_id").select("banner_id", "first_seen_dt", *PICTURE_FACTS)
+    return seen.join(known, "banner_id").select("banner_id", *SEEN, *PICTURE_FACTS)
+
+
+def unretired(pictures: DataFrame, day: datetime.date, rebuilt: datetime.date, retire_after_days: int) -> DataFrame:
+    """The pictures that are clustered, with ``is_retired``: whether the next rebuild would drop them.
+
+    Args:
+        pictures: of `banner_pictures`.
+        day: as of which.
+        rebuilt: day of the last rebuild; banners that had not been seen for so long by then, nor since, are dropped.
+        retire_after_days: how long.
+    """
+    unseen = datetime.timedelta(retire_after_days)
+    kept = pictures.where(F.col("last_seen_dt") > F.lit(rebuilt - unseen))
+    return kept.withColumn("is_retired", F.col("last_seen_dt") <= F.lit(day - unseen))
 
 
 def pictures_with_vectors(pictures: DataFrame, vectors: DataFrame) -> DataFrame:
@@ -96,7 +112,7 @@ def numbered_nodes(rows: DataFrame) -> DataFrame:
 
     Rows are sorted into ranges, counted per range, and numbered by range offset plus place, without one task that sees all.
     """
-    ordered = rows.select("node_id", "banners", "vector").repartitionByRange("node_id").sortWithinPartitions("node_id")
+    ordered = rows.select("node_id", "banners", "cells", "vector").repartitionByRange("node_id").sortWithinPartitions("node_id")
     local = ordered.select("*", F.spark_partition_id().alias("part"), F.monotonically_increasing_id().alias("mid")).persist()
     counts = {r["part"]: r["count"] for r in local.groupBy("part").count().collect()}
     offsets, total = [], 0
@@ -110,9 +126,15 @@ def numbered_nodes(rows: DataFrame) -> DataFrame:
 
 
 def clustering_id(
-    pictures: DataFrame, day: datetime.date, encoder_id: str, settings: ClusteringSettings, previous: str | None
+    pictures: DataFrame,
+    day: datetime.date,
+    encoder_id: str,
+    settings: ClusteringSettings,
+    previous: str | None,
+    cells_id: str | None,
 ) -> str:
-    """A name for what goes in: the day, and a hash of banners with their pictures, encoder, rule and the clustering before.
+    """A name for what goes in: the day, and a hash of banners with their pictures, encoder, rule, the clustering before, and
+    the cells in force (none where the day learns its own).
 
     Late input for the same day, or for one before it, gives another name, so what was published under the first stays what it
     was.
@@ -120,30 +142,8 @@ def clustering_id(
     lanes = [F.sum(F.xxhash64(F.lit(seed), "banner_id", "pixel_hash").cast("decimal(38,0)")) for seed in (0, 1)]
     digest = pictures.agg(F.count("*"), *lanes).collect()[0]
     rule = settings_json(settings.model_copy(update=dict.fromkeys(LAYOUT_SETTINGS)))
-    text = "\n".join([*(str(v) for v in digest), encoder_id, rule, previous or ""])
+    text = "\n".join([*(str(v) for v in digest), encoder_id, rule, previous or "", cells_id or ""])
     return f"{day.isoformat()}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
-
-
-def named_neighbours(rows: DataFrame, nodes: DataFrame) -> DataFrame:
-    """Flat lists of node numbers as one list of names per picture: src, neighbours."""
-    names = nodes.select("node", "node_id")
-    src = names.select(F.col("node").alias("src"), F.col("node_id").alias("src_id"))
-    dst = names.select(F.col("node").alias("dst"), F.col("node_id").alias("dst_id"))
-    entry = F.struct((-F.col("cosine")).alias("order"), F.col("dst_id").alias("dst"), "cosine")
-    lists = rows.join(src, "src").join(dst, "dst").groupBy("src_id").agg(F.array_sort(F.collect_list(entry)).alias("entries"))
-    cut = F.transform("entries", lambda e: F.struct(e["dst"].alias("dst"), e["cosine"].alias("cosine")))
-    return lists.select(F.col("src_id").alias("src"), cut.alias("neighbours"))
-
-
-def changed_lists(lists: DataFrame, stored: DataFrame, day: datetime.date) -> DataFrame:
-    """Lists that differ from the newest stored before ``day``; `NEIGHBOURS` less its constant columns."""
-    earlier = stored.where(F.col("dt") < F.lit(day)).groupBy("src").agg(F.max_by("neighbours", "dt").alias("neighbours"))
-    return lists.join(earlier, ["src", "neighbours"], "left_anti")
-
-
-def neighbour_table_rows(lists: DataFrame, cells_id: str, encoder_id: str, day: datetime.date) -> DataFrame:
-    """`NEIGHBOURS` rows of a day."""
-    return NEIGHBOURS.select(lists.withColumns({"cells_id": F.lit(cells_id), "encoder_id": F.lit(encoder_id), "dt": F.lit(day)}))
 
 
 def node_outcomes(nodes: DataFrame, node_clusters: DataFrame, groups: DataFrame) -> DataFrame:

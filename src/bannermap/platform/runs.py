@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import os
 import time
 import uuid
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from bannermap import __version__
 from bannermap.platform.config import settings_hash, settings_json
+from bannermap.platform.memory import jvm_process, peak_memory
 from bannermap.platform.progress import reported
 from bannermap.platform.running import RunningRun, forget_running, note_running
 from bannermap.platform.settings import Settings
@@ -82,14 +84,25 @@ class JobContext:
         context, interval_s = self.warehouse.spark.sparkContext, self.settings.spark.progress_seconds
         group, description = f"{self.run.run_id} {name}", heading
         began = time.monotonic()
+        own = [os.getpid(), jvm_process(self.warehouse.spark)]
         try:
-            with reported(context, group, description, interval_s, lambda text: say(f"{heading}: {text}")):
+            with (
+                peak_memory(own) as peak,
+                reported(context, group, description, interval_s, lambda text: say(f"{heading}: {text}")),
+            ):
                 yield
         except BaseException:
             self.run.failed_phase = self.run.failed_phase or name
             raise
         finally:
             self.run.phase_seconds[name] = self.run.phase_seconds.get(name, 0.0) + time.monotonic() - began
+            self._note_memory(name, peak.mb)
+
+    def _note_memory(self, phase: str, mb: float) -> None:
+        """The driver's processes, with local workers; executors on other machines are not in it."""
+        if mb:
+            key = f"peak_memory_mb {phase}"
+            self.run.metrics[key] = max(mb, self.run.metrics.get(key, 0.0))
 
     def note_phase(self, name: str | None) -> None:
         """Leave word of the run and its phase, for a run that is killed and cannot tell; nothing in a dry run."""

@@ -72,6 +72,8 @@ class ClusteringSettings(Section):
     exact_max_rows: Annotated[int, Field(ge=0)] = 50_000
     cells: CellSettings = CellSettings()
     audit: AuditSettings = AuditSettings()
+    rebuild_every_days: Positive = 30
+    retire_after_days: Positive = 90
     theme_counts: tuple[Annotated[int, Field(ge=1, le=32)], ...] = (5, 10, 15)
     min_duplicate_cosine: Cosine = 0.98
     encoder_id: str | None = None

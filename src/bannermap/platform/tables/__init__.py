@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bannermap.platform.tables import clustering, embedding, features, logs, registry, runs
 from bannermap.platform.tables.clustering import (
+    CELLS,
     CLUSTER_LINEAGE,
     CLUSTER_MEMBERS,
     CLUSTERINGS,
@@ -102,6 +103,7 @@ __all__ = [
     "BANNER_ATTRIBUTES",
     "BANNER_DAYS",
     "BANNER_LOG",
+    "CELLS",
     "CLUSTERINGS",
     "CLUSTERS",
     "CLUSTER_LINEAGE",

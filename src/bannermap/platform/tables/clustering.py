@@ -5,18 +5,36 @@ from __future__ import annotations
 from bannermap.platform.tables.declaration import Table
 from bannermap.platform.tables.migrations import AddColumns
 
+CELLS = Table(
+    name="cells",
+    about="How neighbours are looked for from a day on, until the next rebuild.",
+    columns={
+        "encoder_id": "string: see embeddings",
+        "dt": "date: day on which they were learned",
+        "cells_id": "string: see neighbours",
+        "search": "string: JSON of the settings that they follow from; with others they are learned anew",
+        "cell": "int: 0 .. cells - 1; a single 0 where every picture is searched against every other",
+        "centroid": "array<float>: unit length; null where everything is searched",
+    },
+    key=("encoder_id", "dt", "cell"),
+    partition_by=("encoder_id", "dt"),
+)
 NEIGHBOURS = Table(
     name="neighbours",
     about="Exact-scored nearest neighbours of each picture; a day holds only the lists that changed that day.",
     columns={
-        "cells_id": "string: how candidates were found: 'exact', or 'cells-' and a hash of the cells and how many are asked",
+        "cells_id": "string: 'exact-' and k, or 'cells-' and a hash of the cells, of how many are asked, and of k",
         "encoder_id": "string: see embeddings",
         "dt": "date: day that made or changed the list",
         "src": "string: pixel_hash of the picture",
-        "neighbours": "array<struct<dst:string,cosine:float>>: cosine descending, then dst ascending",
+        "neighbours": "array<struct<dst:string,cosine:float>>: cosine descending, then dst; null: no longer clustered",
+        "cells": "array<int>: cells that it asked, nearest first; empty where everything was searched",
+        "vector_hash": "bigint: of the vector that was searched; with another one the picture is searched again",
     },
     key=("cells_id", "encoder_id", "dt", "src"),
     partition_by=("cells_id", "encoder_id", "dt"),
+    version=2,
+    migrations={2: AddColumns(("cells", "vector_hash"), "null: such lists are made anew by the next clustering")},
 )
 CLUSTERINGS = Table(
     name="clusterings",
@@ -58,11 +76,15 @@ CLUSTER_MEMBERS = Table(
         "is_outlier": "boolean: in no cluster",
         "themes": "map<int, string>: number of themes -> theme_id; an outlier's is the nearest",
         "duplicate_set_id": "string: see duplicate_sets; null where nothing is nearly the same",
+        "is_retired": "boolean: not seen for clustering.retire_after_days; it stays until the next rebuild",
     },
     key=("clustering_id", "banner_id"),
     partition_by=("clustering_id",),
-    version=2,
-    migrations={2: AddColumns(("themes", "duplicate_set_id"), "null: neither was looked for")},
+    version=3,
+    migrations={
+        2: AddColumns(("themes", "duplicate_set_id"), "null: neither was looked for"),
+        3: AddColumns(("is_retired",), "null: it was not noted"),
+    },
 )
 CLUSTERS = Table(
     name="clusters",

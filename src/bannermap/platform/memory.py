@@ -7,18 +7,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+INTERVAL_S = 0.2
 
 
 @dataclass
 class Peak:
-    """Greatest sum of resident memory so far, MB; pages that processes share count for each."""
+    """Greatest sum of resident memory so far, MB; pages that processes share count for each; 0 where there is no /proc."""
 
     mb: float = 0.0
 
 
 @contextmanager
 def peak_memory(roots: list[int]) -> Iterator[Peak]:
-    """Watch process ids and their children, ten times a second."""
+    """Watch process ids and their children, five times a second."""
     peak, done = Peak(), threading.Event()
     watcher = threading.Thread(target=_watch, args=(roots, peak, done), daemon=True)
     watcher.start()
@@ -29,13 +35,20 @@ def peak_memory(roots: list[int]) -> Iterator[Peak]:
         watcher.join()
 
 
+def jvm_process(spark: SparkSession) -> int:
+    """Process id of the driver's JVM, which may be the parent of this process or its child."""
+    jvm = spark.sparkContext._jvm
+    assert jvm is not None
+    return int(jvm.java.lang.ProcessHandle.current().pid())
+
+
 def _watch(roots: list[int], peak: Peak, done: threading.Event) -> None:
-    while not done.wait(0.1):
+    while not done.wait(INTERVAL_S):
         peak.mb = max(peak.mb, sum(_rss_mb(pid) for pid in _family(roots)))
 
 
 def _family(roots: list[int]) -> list[int]:
-    """Processes and all that they started."""
+    """Processes and all that they started, each once."""
     parents: dict[int, list[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -43,9 +56,9 @@ def _family(roots: list[int]) -> list[int]:
         except OSError:
             continue
         parents.setdefault(int(fields[1]), []).append(int(stat.parent.name))
-    found = list(roots)
+    found = list(dict.fromkeys(roots))
     for pid in found:
-        found += parents.get(pid, [])
+        found += [child for child in parents.get(pid, []) if child not in found]
     return found
 
 

@@ -1,0 +1,79 @@
+"""What long phases leave on disk while a run works, so that a run that is killed goes on where it was.
+
+Each is written whole, by name. The folder's name holds a hash of all that the run reads, so nothing stale is ever taken up; it
+goes when the run has succeeded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from bannermap.platform.files import modified_ms, path_exists, remove
+from bannermap.platform.whole_files import system_of, write_whole
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+DONE = "_SUCCESS"
+
+
+@dataclass
+class Checkpoints:
+    """Results of phases.
+
+    Attributes:
+        spark: the session.
+        folder: path or address; none to keep nothing on disk.
+        resumed: names of what an earlier run had left.
+    """
+
+    spark: SparkSession
+    folder: str | None
+    resumed: list[str] = field(default_factory=list)
+
+    def frame(self, name: str, make: Callable[[], DataFrame]) -> DataFrame:
+        """A frame as an earlier run left it, or computed now; without a folder it is persisted."""
+        if self.folder is None:
+            made = make().persist()
+            made.count()  # now, so that it is what this phase takes
+            return made
+        path = f"{self.folder}/{name}"
+        if path_exists(self.spark, f"{path}/{DONE}"):
+            self.resumed.append(name)
+        else:
+            make().write.mode("overwrite").parquet(path)
+        return self.spark.read.parquet(path)
+
+    def table(self, name: str, make: Callable[[], pa.Table]) -> pa.Table:
+        """The same for what the driver holds."""
+        import pyarrow.parquet as pq
+
+        if self.folder is None:
+            return make()
+        path = f"{self.folder}/{name}.parquet"
+        system, file = system_of(path)
+        if path_exists(self.spark, path):
+            self.resumed.append(name)
+            with system.open_input_file(file) as stream:
+                return pq.read_table(stream)
+        made = make()
+        write_whole(system, file, lambda stream: pq.write_table(made, stream, compression="lz4"))
+        return made
+
+    def end(self) -> None:
+        """Remove all, once the run has succeeded."""
+        if self.folder is not None:
+            remove(self.spark, self.folder)
+
+
+def checkpoints(spark: SparkSession, parent: str, prefix: str, name: str) -> Checkpoints:
+    """Checkpoints in ``parent/name``; other folders there whose name starts with ``prefix`` are of runs whose input has changed
+    since, and go."""
+    for other in modified_ms(spark, parent):
+        if other.startswith(prefix) and other != name:
+            remove(spark, f"{parent}/{other}")
+    return Checkpoints(spark, f"{parent}/{name}")
