@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bannermap.platform.tables import clustering, embedding, features, logs, registry, runs
 from bannermap.platform.tables.clustering import (
+    BANNER_ASSIGNMENTS,
     CLUSTER_LINEAGE,
     CLUSTER_MEMBERS,
     CLUSTERINGS,
@@ -99,6 +100,7 @@ def _section(table: Table) -> str:
 __all__ = [
     "ALL_TABLES",
     "BANNERS",
+    "BANNER_ASSIGNMENTS",
     "BANNER_ATTRIBUTES",
     "BANNER_DAYS",
     "BANNER_LOG",
