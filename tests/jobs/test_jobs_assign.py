@@ -48,4 +48,4 @@ def test_a_name_that_no_clustering_has_ends_before_spark_starts(monkeypatch, cap
     options = ["--date", str(FIRST_DAY), "--set", "assignment.clustering_id=yesterday"]
     assert main(assign_banners.JOB, options) == 2
     assert "'yesterday' cannot be a clustering" in capsys.readouterr().err
-    assert main(assign_banners.JOB, options[2:3] + ["assignment.clustering=2026"]) == 2
+    assert main(assign_banners.JOB, [*options[:3], "assignment.clustering=2026"]) == 2
