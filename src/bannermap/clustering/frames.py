@@ -144,3 +144,52 @@ CLUSTERING_STATES = _frame(
     clustering_id="string: see clusterings",
     state="string: current, stale or superseded",
 )
+CLUSTERED_VECTORS = _frame(
+    "clustered_vectors",
+    "Pictures that are in a cluster, to be compared with.",
+    key=("node_id",),
+    node_id="string: see nodes",
+    vector="array<float>: unit length",
+)
+KNOWN_PICTURES = _frame(
+    "known_pictures",
+    "What a stored clustering says of each of its pictures.",
+    key=("node_id",),
+    node_id="string: see nodes",
+    banner_id="string: the smallest that shows it",
+    cluster_id="string: null for an outlier",
+    threshold="double: of that cluster",
+    medoid="string: of that cluster, a node_id",
+    similarity_to_medoid="float: null for an outlier",
+    themes="map<int, string>: see cluster_members",
+)
+NEAREST_PICTURES = _frame(
+    "nearest_pictures",
+    "The most similar clustered picture of each new one.",
+    key=("node",),
+    node="bigint: see nodes",
+    nearest="string: node_id of the clustered picture",
+    cosine="float: exact score",
+)
+SCORED_PICTURES = _frame(
+    "scored_pictures",
+    "A new picture against its cluster's medoid and the themes.",
+    key=("node",),
+    node="bigint: see nodes",
+    similarity_to_medoid="float: null where it joins no cluster",
+    theme_ids="array<string>: the nearest theme per number of themes, fewest first",
+)
+PICTURE_ASSIGNMENTS = _frame(
+    "picture_assignments",
+    "What becomes of a picture; columns as those of banner_assignments.",
+    key=("node_id",),
+    node_id="string: see nodes",
+    cluster_id="string: null where it joins none",
+    reason="string: see banner_assignments",
+    nearest_pixel_hash="string: node_id of the nearest clustered picture",
+    nearest_banner_id="string: the smallest member that shows it",
+    cosine="float: to it",
+    threshold="double: of its cluster",
+    similarity_to_medoid="float: null where it joins none",
+    themes="map<int, string>: see banner_assignments",
+)

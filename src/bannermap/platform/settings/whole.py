@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -97,6 +98,22 @@ class ClusteringSettings(Section):
         return self
 
 
+class AssignmentSettings(Section):
+    """Which clustering banners are assigned by, see `clustering.assignment_choice`."""
+
+    clustering_id: str | None = None
+
+    @field_validator("clustering_id")
+    @classmethod
+    def _is_a_clusterings_name(cls, name: str | None) -> str | None:
+        if name is not None and not re.fullmatch(r"\d{4}-\d{2}-\d{2}-[0-9a-f]{12}", name):
+            raise ValueError(
+                f"{name!r} cannot be a clustering: its name is its day, '-' and 12 hexadecimal digits, as in the table "
+                "clusterings; null takes the newest"
+            )
+        return name
+
+
 class FeatureSettings(Section):
     """What is counted and when it may be used."""
 
@@ -150,6 +167,7 @@ class Settings(Section):
     decode: DecodeSettings
     encoder: EncoderSettings
     clustering: ClusteringSettings
+    assignment: AssignmentSettings
     features: FeatureSettings
     report: ReportSettings
     sample: SampleSettings

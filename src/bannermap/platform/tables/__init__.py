@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bannermap.platform.tables import clustering, embedding, features, logs, registry, runs
 from bannermap.platform.tables.clustering import (
+    BANNER_ASSIGNMENTS,
     CELLS,
     CLUSTER_LINEAGE,
     CLUSTER_MEMBERS,
@@ -100,6 +101,7 @@ def _section(table: Table) -> str:
 __all__ = [
     "ALL_TABLES",
     "BANNERS",
+    "BANNER_ASSIGNMENTS",
     "BANNER_ATTRIBUTES",
     "BANNER_DAYS",
     "BANNER_LOG",

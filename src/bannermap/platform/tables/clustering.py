@@ -175,6 +175,28 @@ DUPLICATE_SETS = Table(
     key=("clustering_id", "set_id"),
     partition_by=("clustering_id",),
 )
+BANNER_ASSIGNMENTS = Table(
+    name="banner_assignments",
+    about="Banners of a day by a stored clustering, which stays as it is: each one's cluster, or why it has none.",
+    columns={
+        "dt": "date: day of the banners; nothing later was read",
+        "clustering_id": "string: see clusterings; of this day or before",
+        "banner_id": "string: see banner_days",
+        "pixel_hash": "string: the picture, as of the day; null where it has none",
+        "cluster_id": "string: see clusters; null where it joins none",
+        "reason": "string: member (a member with this picture, in a cluster or not), same_picture (a member shows these pixels), "
+        "nearest_picture (similar enough to a clustered one), too_far (from all of them), no_vector (none by this encoder by "
+        "the day), other_dimensions, not_finite or zero_vector (one that cannot be compared)",
+        "nearest_pixel_hash": "string: the most similar clustered picture, or the same; null for a member or without a vector",
+        "nearest_banner_id": "string: the smallest member that shows it",
+        "cosine": "float: to that picture, -1 to 1",
+        "threshold": "double: cosine of the cut that made its own or the nearest picture's cluster; null without one",
+        "similarity_to_medoid": "float: cosine to that of its cluster, -1 to 1; null without one",
+        "themes": "map<int, string>: number of themes -> theme_id: its cluster's, or the nearest; null without a vector",
+    },
+    key=("dt", "clustering_id", "banner_id"),
+    partition_by=("dt", "clustering_id"),
+)
 
 FILE_MEMBERS = Table(
     name="members",
