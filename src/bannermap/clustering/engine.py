@@ -109,7 +109,7 @@ def cluster_nodes(
 def _audit(
     vectors: DataFrame, found: Found, rank: np.ndarray, cluster_of: np.ndarray, settings: ClusteringSettings
 ) -> Audit | None:
-    return audit_search(vectors, found.rows, rank, cluster_of, settings) if found.plan else None
+    return audit_search(vectors, found.rows, rank, cluster_of, settings, found.plan.centroids) if found.plan else None
 
 
 def _weakest_link(hierarchy: Hierarchy, accepted: np.ndarray) -> float:
