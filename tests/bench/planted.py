@@ -44,13 +44,14 @@ class World:
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def planted(rows: int, dimensions: int, seed: int) -> World:
+def planted(rows: int, dimensions: int, seed: int, siblings: int = 1) -> World:
     """A world of about ``rows / 30`` groups.
 
     Args:
         rows: n.
         dimensions: d.
         seed: everything follows from it.
+        siblings: groups whose centres lie near each other, at a cosine of about 0.8; with 1 all lie apart.
     """
     rng = np.random.default_rng(seed)
     small = int(rows * (1 - GIANT_SHARE - NOISE_SHARE))
@@ -60,6 +61,8 @@ def planted(rows: int, dimensions: int, seed: int) -> World:
     centres = rng.normal(size=(groups, dimensions))
     axes = rng.normal(size=(groups, INNER_DIMENSIONS, dimensions)) / np.sqrt(dimensions)
     spread = rng.uniform(0.05, 0.13, groups)  # cosines of two members of a group: about 0.98 to 0.86, all above noise
+    if siblings > 1:
+        centres = np.repeat(rng.normal(size=(-(-groups // siblings), dimensions)), siblings, axis=0)[:groups] + centres / 2
     group_of = np.repeat(np.arange(groups), [*sizes, int(rows * GIANT_SHARE)])
     group_of = np.concatenate([group_of, np.full(rows - len(group_of), -1)])
     return World(

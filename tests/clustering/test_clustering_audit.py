@@ -7,8 +7,9 @@ import pytest
 from test_clustering_on_spark import content_hashes, write_embeddings
 from worlds import nested_groups
 
-from bannermap.clustering.audit import audited, share_of
+from bannermap.clustering.audit import NOTHING, audited, recall_verdict, share_of
 from bannermap.clustering.auditing import audit_search, check_recall, search_figures
+from bannermap.clustering.cells import cell_block, learn_cells, nearest_cells
 from bannermap.clustering.frames import NEIGHBOUR_ROWS, NODE_VECTORS
 from bannermap.clustering.in_process import all_neighbours
 from bannermap.clustering.job import run_on_files
@@ -31,7 +32,8 @@ def test_shares_equal_a_count_by_loops(seed):
     sample, cluster_of = np.sort(rng.permutation(150)[:40]), rng.integers(-1, 5, 150)
     exact = some_rows(lists, np.isin(lists.src, sample))
     touching = some_rows(found, np.isin(found.src, sample) | np.isin(found.dst, sample))
-    audit = audited(exact, touching, sample, cluster_of, 0.7)
+    home = rng.integers(0, 4, 150)
+    audit = audited(exact, touching, sample, cluster_of, 0.7, home)
     pairs = set(zip(found.src.tolist(), found.dst.tolist(), strict=True))
     rows = [(a, b, c) for a, b, c in zip(exact.src.tolist(), exact.dst.tolist(), exact.cosine.tolist(), strict=True)]
     edges = [(a, b) for a, b, c in rows if c >= 0.7]
@@ -40,6 +42,8 @@ def test_shares_equal_a_count_by_loops(seed):
     assert audit.recall_at_k.share == pytest.approx(sum((a, b) in pairs for a, b, _ in rows) / len(rows))
     assert audit.edge_recall.share == pytest.approx(1 - len(missed) / len(edges))
     assert audit.parted_edges.share == pytest.approx(len(parted) / len(edges))
+    assert audit.crossing_edges.share == pytest.approx(sum(home[a] != home[b] for a, b in edges) / len(edges))
+    assert audit.wrong_scores.share == 0.0
 
 
 @pytest.mark.parametrize("together", [0.0, 0.9], ids=["rows miss alone", "rows of a node miss together"])
@@ -72,13 +76,16 @@ def test_the_audit_on_spark_equals_the_one_by_hand_for_any_partitioning(spark):
     rank, cluster_of = rng.permutation(200), rng.integers(-1, 4, 200)
     settings = SETTINGS.model_copy(update={"audit": AuditSettings(sample_rows=50)})
     sample = np.sort(np.argsort(rank)[:50])
-    by_hand = audited(some_rows(lists, np.isin(lists.src, sample)), found, sample, cluster_of, 0.7)
+    centroids = learn_cells(vectors, 8, seed=1)
+    home = nearest_cells(vectors, cell_block(centroids), 1).ravel()
+    by_hand = audited(some_rows(lists, np.isin(lists.src, sample)), found, sample, cluster_of, 0.7, home)
+    assert 0.0 < by_hand.crossing_edges.share < 1.0
     rows = spark.createDataFrame(
         list(zip(*(getattr(found, c).tolist() for c in NEIGHBOUR_ROWS.columns), strict=True)), NEIGHBOUR_ROWS.schema
     )
     for partitions in (1, 6):
         nodes = spark.createDataFrame([(i, v.tolist()) for i, v in enumerate(vectors)], NODE_VECTORS.schema)
-        assert audit_search(nodes.repartition(partitions), rows, rank, cluster_of, settings) == by_hand
+        assert audit_search(nodes.repartition(partitions), rows, rank, cluster_of, settings, centroids) == by_hand
 
 
 def test_a_poor_search_is_refused_or_warned_of(capsys):
@@ -89,8 +96,58 @@ def test_a_poor_search_is_refused_or_warned_of(capsys):
     check_recall(poor, SETTINGS.model_copy(update={"audit": AuditSettings(below_min_recall="warn")}))
     assert "60.00%" in capsys.readouterr().out
     check_recall(audited(exact, exact, np.arange(50), np.zeros(200, int), 0.75), SETTINGS)
+    assert "so few edges cannot show" in capsys.readouterr().out
+    ring = NeighbourLists(np.arange(50), np.roll(np.arange(50), 1), np.full(50, 0.9, np.float32))
+    check_recall(audited(ring, ring, np.arange(50), np.zeros(50, int), 0.75), SETTINGS)
     check_recall(None, SETTINGS)
     assert not capsys.readouterr().out
+
+
+def test_a_share_just_above_the_limit_passes_only_where_the_sample_can_tell():
+    def verdict(missed, nodes, all_nodes=10**6):
+        hits = np.full(nodes, 4)
+        hits[:missed] = 0
+        return recall_verdict(share_of(hits, np.full(nodes, 4), nodes / all_nodes), 0.98)
+
+    assert verdict(15, 1000) == "too little", "98.5 % of 1000 may be 97.5 % of all"
+    assert verdict(150, 10_000) == "enough"
+    assert verdict(15, 1000, all_nodes=1000) == "enough", "all were looked at"
+    assert verdict(3, 300) == "cannot tell"
+    assert verdict(0, 300) == "cannot tell"
+    assert verdict(0, 500) == "enough"
+    assert verdict(30, 300) == "too little"
+    assert recall_verdict(NOTHING, 0.98) == "enough"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_one_wrong_score_in_either_end_is_told_and_refused(seed):
+    rng = np.random.default_rng(seed)
+    lists = all_neighbours(nested_groups(rng, 150), SETTINGS)
+    sample = np.sort(rng.permutation(150)[:40])
+    exact = some_rows(lists, np.isin(lists.src, sample))
+    clean = audited(exact, lists, sample, np.zeros(150, int), 0.7)
+    assert clean.wrong_scores.share == 0.0
+    pairs = set(zip(exact.src.tolist(), exact.dst.tolist(), strict=True))
+    judged = [(a, b) in pairs for a, b in zip(lists.src.tolist(), lists.dst.tolist(), strict=True)]
+    other = [(b, a) in pairs for a, b in zip(lists.src.tolist(), lists.dst.tolist(), strict=True)]
+    for end in (judged, other):
+        row = rng.choice(np.flatnonzero(end))
+        cosine = lists.cosine.copy()
+        cosine[row] = np.nextafter(cosine[row], np.float32(0.0))
+        audit = audited(exact, NeighbourLists(lists.src, lists.dst, cosine), sample, np.zeros(150, int), 0.7)
+        assert audit.wrong_scores.share == pytest.approx((judged[row] + other[row]) / (sum(judged) + sum(other)))
+        with pytest.raises(QualityError, match="another cosine"):
+            check_recall(audit, SETTINGS)
+
+
+def test_a_neighbour_that_claims_to_be_nearer_than_the_exact_ones_is_a_wrong_score():
+    lists = all_neighbours(nested_groups(np.random.default_rng(1), 150), SETTINGS)
+    exact, sample = some_rows(lists, lists.src == 3), np.array([3])
+    stranger = np.setdiff1d(np.arange(150), [3, *exact.dst])[:1]
+    for claimed, wrong in ((exact.cosine[0], 1), (np.float32(np.nan), 1), (exact.cosine[-1], 0)):
+        found = NeighbourLists(np.append(exact.src, 3), np.append(exact.dst, stranger), np.append(exact.cosine, claimed))
+        audit = audited(exact, found, sample, np.zeros(150, int), 0.7)
+        assert audit.wrong_scores.share == wrong / (len(exact.src) + wrong)
 
 
 def test_figures_of_a_run_hold_only_what_was_counted():

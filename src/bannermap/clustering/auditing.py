@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bannermap.clustering.arrow import batch_of, large_chunks, matrix_of
-from bannermap.clustering.audit import Audit, audited
-from bannermap.clustering.frames import NEIGHBOUR_ROWS, NODE_VECTORS
+from bannermap.clustering.audit import Audit, Interval, audited, recall_verdict
+from bannermap.clustering.cells import cell_block, nearest_cells
+from bannermap.clustering.frames import NEIGHBOUR_ROWS, NODE_HOMES, NODE_VECTORS
 from bannermap.clustering.neighbours import NeighbourLists, best_of, make_block, search_block
 from bannermap.clustering.search import k_best, smallest, vectors_of
 from bannermap.platform.errors import QualityError
@@ -26,10 +27,16 @@ if TYPE_CHECKING:
 Batches = Iterable[pa.RecordBatch]
 BLOCK_ROWS = 8192
 """Candidates that the sample is held against at once."""
+SHARES = ("recall_at_k", "edge_recall", "parted_edges", "crossing_edges", "wrong_scores")
 
 
 def audit_search(
-    nodes: DataFrame, rows: DataFrame, rank: np.ndarray, cluster_of: np.ndarray, settings: ClusteringSettings
+    nodes: DataFrame,
+    rows: DataFrame,
+    rank: np.ndarray,
+    cluster_of: np.ndarray,
+    settings: ClusteringSettings,
+    centroids: np.ndarray | None = None,
 ) -> Audit:
     """What the search missed.
 
@@ -39,11 +46,13 @@ def audit_search(
         rank: int64 (n,), by node; nodes of the smallest are searched. Not the rank that cells were learned by.
         cluster_of: int64 (n,), by node; -1 for none.
         settings: ``audit``, ``k_neighbors`` and ``initial_threshold``.
+        centroids: float32 (c, d), of the cells that the search asked; none where it asked none.
     """
     sample, vectors = vectors_of(nodes, smallest(rank, settings.audit.sample_rows))
     exact = _lists(k_best(_exhaustive(nodes, sample, vectors, settings.k_neighbors), settings.k_neighbors))
     found = _lists(_touching(rows, sample))
-    return audited(exact, found, sample, cluster_of, settings.initial_threshold)
+    home = None if centroids is None else _homes(nodes, centroids, np.union1d(sample, exact.dst), len(rank))
+    return audited(exact, found, sample, cluster_of, settings.initial_threshold, home)
 
 
 def search_figures(audit: Audit | None, weakest_link: float) -> dict[str, float]:
@@ -51,7 +60,7 @@ def search_figures(audit: Audit | None, weakest_link: float) -> dict[str, float]
     figures = {"weakest_link_cosine": weakest_link}
     if audit:
         figures["audited_pictures"] = float(audit.nodes)
-        for name in ("recall_at_k", "edge_recall", "parted_edges"):
+        for name in SHARES:
             interval = getattr(audit, name)
             figures |= {name: interval.share, f"{name}_low": interval.low, f"{name}_high": interval.high}
     return {name: value for name, value in figures.items() if not math.isnan(value)}
@@ -65,20 +74,31 @@ def check_recall(audit: Audit | None, settings: ClusteringSettings) -> None:
         settings: ``audit``.
 
     Raises:
-        QualityError: too much was missed, and the settings say that nothing is published then.
+        QualityError: scores are wrong; or the sample does not show that enough was found, and the settings say that nothing is
+            published then.
     """
-    least = settings.audit.min_recall
-    if audit is None or not audit.edge_recall.share < least:
+    if audit is None:
         return
-    found = audit.edge_recall
-    text = (
-        f"The search found {found.share:.2%} ({found.low:.2%} to {found.high:.2%}) of the edges of {audit.nodes} pictures, "
-        f"less than clustering.audit.min_recall {least:.2%}. Raise clustering.cells.probes or rows_per_cell, or set "
-        "clustering.search=exact."
-    )
-    if settings.audit.below_min_recall == "fail":
+    if audit.wrong_scores.share > 0:
+        raise QualityError(
+            f"{audit.wrong_scores.share:.3%} of the neighbours of {audit.nodes} pictures have another cosine in the lists than "
+            "their vectors give. No setting mends that: search all anew, and report it if it happens again."
+        )
+    least = settings.audit.min_recall
+    verdict, text = recall_verdict(audit.edge_recall, least), _recall_text(audit.nodes, audit.edge_recall, least)
+    if verdict == "too little" and settings.audit.below_min_recall == "fail":
         raise QualityError(text)
-    say(f"cluster_banners: {text}")
+    if verdict != "enough":
+        say(f"cluster_banners: {text}")
+
+
+def _recall_text(nodes: int, found: Interval, least: float) -> str:
+    text = f"The search found {found.share:.2%} ({found.low:.2%} to {found.high:.2%}) of the edges of {nodes} pictures, "
+    limit = f"clustering.audit.min_recall {least:.2%}"
+    if recall_verdict(found, least) == "cannot tell":
+        return f"{text}and so few edges cannot show {limit}. Raise clustering.audit.sample_rows."
+    text += f"less than {limit}" if found.share < least else f"too near {limit} to be told from a search below it"
+    return f"{text}. Raise clustering.cells.probes or rows_per_cell, or set clustering.search=exact."
 
 
 def _exhaustive(nodes: DataFrame, sample: np.ndarray, vectors: np.ndarray, k: int) -> DataFrame:
@@ -106,6 +126,22 @@ def _touching(rows: DataFrame, sample: np.ndarray) -> DataFrame:
             yield batch.filter(pa.array(np.logical_or(*ends)))
 
     return rows.mapInArrow(keep, NEIGHBOUR_ROWS.schema)
+
+
+def _homes(nodes: DataFrame, centroids: np.ndarray, wanted: np.ndarray, total: int) -> np.ndarray:
+    """int64 (n,): the cell that each wanted node lives in, -1 for others."""
+    shared = nodes.sparkSession.sparkContext.broadcast((wanted, centroids))
+
+    def look(batches: Batches) -> Iterator[pa.RecordBatch]:
+        cells = cell_block(shared.value[1])
+        kept = (batch.filter(pa.array(np.isin(batch["node"].to_numpy(), shared.value[0]))) for batch in batches)
+        for chunk in large_chunks(kept, BLOCK_ROWS):
+            yield batch_of(NODE_HOMES, chunk["node"].to_numpy(), nearest_cells(matrix_of(chunk["vector"]), cells, 1).ravel())
+
+    found = NODE_VECTORS.select(nodes).mapInArrow(look, NODE_HOMES.schema).toArrow()
+    home = np.full(total, -1, np.int64)
+    home[found["node"].to_numpy()] = found["home"].to_numpy()
+    return home
 
 
 def _lists(rows: DataFrame) -> NeighbourLists:

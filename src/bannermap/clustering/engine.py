@@ -129,7 +129,8 @@ def _forest(rows: DataFrame, settings: ClusteringSettings, checkpoints: Checkpoi
 def _audit(
     vectors: DataFrame, found: Found, rank: np.ndarray, cluster_of: np.ndarray, settings: ClusteringSettings
 ) -> Audit | None:
-    return audit_search(vectors, found.rows, rank, cluster_of, settings) if found.cells.centroids is not None else None
+    centroids = found.cells.centroids
+    return None if centroids is None else audit_search(vectors, found.rows, rank, cluster_of, settings, centroids)
 
 
 def _weakest_link(hierarchy: Hierarchy, accepted: np.ndarray) -> float:

@@ -44,10 +44,10 @@ def jvm_process(spark: SparkSession) -> int:
 
 def _watch(roots: list[int], peak: Peak, done: threading.Event) -> None:
     while not done.wait(INTERVAL_S):
-        peak.mb = max(peak.mb, sum(_rss_mb(pid) for pid in _family(roots)))
+        peak.mb = max(peak.mb, sum(_rss_mb(pid) for pid in family(roots)))
 
 
-def _family(roots: list[int]) -> list[int]:
+def family(roots: list[int]) -> list[int]:
     """Processes and all that they started, each once."""
     parents: dict[int, list[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):

@@ -52,7 +52,7 @@ class CellSettings(Section):
 class AuditSettings(Section):
     """How each search is checked, see `clustering.audit`."""
 
-    sample_rows: Positive = 1000
+    sample_rows: Positive = 2000
     min_recall: Share = 0.98
     below_min_recall: Literal["fail", "warn"] = "fail"
 
