@@ -15,7 +15,7 @@ SOURCE = ROOT / "src/bannermap"
 SPARK_MODULES = {"job.py", "transforms.py"}
 MORE_SPARK_MODULES = {
     *("clustering/distributed.py", "clustering/passes.py", "clustering/engine.py", "sample/summary.py"),
-    *("clustering/lineage.py", "clustering/keepers.py"),
+    *("clustering/lineage.py", "clustering/keepers.py", "clustering/forest_merge.py"),
     *("clustering/search.py", "clustering/cell_search.py", "clustering/auditing.py"),
     *("features/events.py", "features/files.py", "features/intake.py", "features/publication.py"),
     "report/gather.py",

@@ -13,8 +13,9 @@ from pyspark.sql import functions as F
 from bannermap.clustering.audit import Audit
 from bannermap.clustering.auditing import audit_search
 from bannermap.clustering.cohesion import fixed_point_scale
-from bannermap.clustering.distributed import duplicate_pairs, forest_of, placed
+from bannermap.clustering.distributed import duplicate_pairs, placed
 from bannermap.clustering.duplicates import duplicate_sets
+from bannermap.clustering.forest_merge import forest_of
 from bannermap.clustering.frames import GROUPS, NODE_VECTORS
 from bannermap.clustering.group_ids import group_ids
 from bannermap.clustering.hierarchy import Hierarchy, build_hierarchy, level_thresholds
@@ -82,7 +83,7 @@ def cluster_nodes(
     with phase("search neighbours"):
         found = find_neighbours(vectors, lane_a, settings)
     with phase("merge forests"):
-        forest = forest_of(found.rows, settings)
+        forest = forest_of(found.rows, figures.num_rows, settings)
         hierarchy = build_hierarchy(figures.num_rows, forest, level_thresholds(settings))
     position, banners = hierarchy.position(), banners[hierarchy.order]
     with phase("sum components"):
