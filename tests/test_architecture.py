@@ -16,6 +16,7 @@ SPARK_MODULES = {"job.py", "transforms.py"}
 MORE_SPARK_MODULES = {
     *("clustering/distributed.py", "clustering/passes.py", "clustering/engine.py", "sample/summary.py"),
     *("clustering/lineage.py", "clustering/keepers.py", "clustering/assignment.py", "clustering/assignment_job.py"),
+    *("clustering/forest_merge.py", "clustering/keeping.py", "platform/checkpoints.py"),
     *("clustering/search.py", "clustering/cell_search.py", "clustering/auditing.py"),
     *("features/events.py", "features/files.py", "features/intake.py", "features/publication.py"),
     "report/gather.py",

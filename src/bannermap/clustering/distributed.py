@@ -6,43 +6,21 @@ holds one number per node: the forest, the order, the counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
-from bannermap.clustering.arrow import batch_of, large_chunks
+from bannermap.clustering.arrow import batch_of
 from bannermap.clustering.duplicates import ALONE
-from bannermap.clustering.forest import Edges, edges_at_least, spanning_forest
+from bannermap.clustering.forest import Edges, edges_at_least
 from bannermap.clustering.frames import NEIGHBOUR_ROWS, NODE_VECTORS, PLACED_VECTORS
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-    from bannermap.platform.settings import ClusteringSettings
-
 Batches = Iterable[pa.RecordBatch]
-Kernel = Callable[[Batches], Iterator[pa.RecordBatch]]
-EDGE_ROWS = 1_000_000
-"""Edges that a task sorts at once; Arrow batches are sized for images and would be sorted one by one."""
-MERGE_WIDTH = 4
-"""Forests that one task merges; a wider tree is shallower, a narrower one holds fewer edges per task."""
-
-
-def forest_of(rows: DataFrame, settings: ClusteringSettings) -> Edges:
-    """The maximum spanning forest of the neighbour graph, merged in a tree; each task sends at most its nodes - 1 edges.
-
-    Args:
-        rows: `NEIGHBOUR_ROWS`.
-        settings: ``initial_threshold`` and ``partitions``.
-    """
-    width = settings.partitions
-    edges = rows.repartition(width).mapInArrow(_forest_kernel(settings.initial_threshold), NEIGHBOUR_ROWS.schema)
-    while width > MERGE_WIDTH:
-        width = -(-width // MERGE_WIDTH)
-        edges = edges.repartition(width).mapInArrow(_forest_kernel(settings.initial_threshold), NEIGHBOUR_ROWS.schema)
-    return spanning_forest(_edges(edges.toArrow(), settings.initial_threshold))
 
 
 def duplicate_pairs(rows: DataFrame, duplicate_of: np.ndarray, min_cosine: float) -> DataFrame:
@@ -88,20 +66,6 @@ def placed(nodes: DataFrame, position: np.ndarray, rows_per_task: int) -> DataFr
     tasks = max(1, -(-len(position) // rows_per_task))
     rows = NODE_VECTORS.select(nodes).mapInArrow(place, PLACED_VECTORS.schema)
     return rows.repartitionByRange(tasks, "position").sortWithinPartitions("position").persist()
-
-
-def _forest_kernel(min_cosine: float) -> Kernel:
-    """Forest of one task's edges; batches are folded in one by one, so a task holds a forest and a batch."""
-
-    def fold(batches: Batches) -> Iterator[pa.RecordBatch]:
-        forest = Edges(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
-        for chunk in large_chunks(batches, EDGE_ROWS):
-            new = _edges(chunk, min_cosine)
-            both = (np.concatenate([getattr(forest, c), getattr(new, c)]) for c in ("low", "high", "cosine"))
-            forest = spanning_forest(Edges(*both))
-        yield batch_of(NEIGHBOUR_ROWS, forest.low, forest.high, forest.cosine)
-
-    return fold
 
 
 def _edges(rows: pa.Table | pa.RecordBatch, min_cosine: float) -> Edges:

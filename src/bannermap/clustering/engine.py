@@ -14,9 +14,10 @@ from pyspark.sql import functions as F
 from bannermap.clustering.audit import Audit
 from bannermap.clustering.auditing import audit_search
 from bannermap.clustering.cohesion import fixed_point_scale
-from bannermap.clustering.distributed import duplicate_pairs, forest_of, placed
+from bannermap.clustering.distributed import duplicate_pairs, placed
 from bannermap.clustering.duplicates import duplicate_sets
 from bannermap.clustering.forest import Edges
+from bannermap.clustering.forest_merge import forest_of
 from bannermap.clustering.frames import GROUPS, NODE_VECTORS
 from bannermap.clustering.group_ids import group_ids
 from bannermap.clustering.hierarchy import Hierarchy, build_hierarchy, level_thresholds
@@ -94,7 +95,7 @@ def cluster_nodes(
     with phase("search neighbours"):
         found = find_neighbours(nodes, lane_a, settings, left, kept)
     with phase("merge forests"):
-        forest = _forest(found.rows, settings, left)
+        forest = _forest(found.rows, figures.num_rows, settings, left)
         hierarchy = build_hierarchy(figures.num_rows, forest, level_thresholds(settings))
     position, banners = hierarchy.position(), banners[hierarchy.order]
     with phase("sum components"):
@@ -118,9 +119,9 @@ def cluster_nodes(
     return Clustered(found, audit, _weakest_link(hierarchy, accepted), outcome, groups, pairs, themes)
 
 
-def _forest(rows: DataFrame, settings: ClusteringSettings, checkpoints: Checkpoints) -> Edges:
+def _forest(rows: DataFrame, nodes: int, settings: ClusteringSettings, checkpoints: Checkpoints) -> Edges:
     def make() -> pa.Table:
-        return pa.table(vars(forest_of(rows, settings)))
+        return pa.table(vars(forest_of(rows, nodes, settings)))
 
     kept = checkpoints.table("forest", make)
     return Edges(**{name: kept[name].to_numpy() for name in kept.column_names})

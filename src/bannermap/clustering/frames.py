@@ -43,6 +43,15 @@ NEIGHBOUR_ROWS = _frame(
     dst="bigint: node",
     cosine="float: exact score",
 )
+EDGE_PACKS = _frame(
+    "edge_packs",
+    "Edges of a forest, many to a row and strongest first: Spark moves them as bytes.",
+    key=("run", "low", "high"),
+    run="int: number of the run that they belong to",
+    low="binary: numbers of `forest.node_type`, the smaller nodes",
+    high="binary: the larger nodes",
+    cosine="binary: float32",
+)
 CELL_COUNTS = _frame(
     "cell_counts",
     "How many nodes of one task live in a cell.",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from bannermap.clustering.forest import Edges, find_root
+from bannermap.clustering.forest import Edges, find_root, node_type
 from bannermap.platform.settings import ClusteringSettings
 
 
@@ -24,7 +24,7 @@ class Hierarchy:
         order: int64 (n,), node at each position.
         gap: float32 (n,), cosine that joins a position to the one before; -inf where nothing does.
         thresholds: float64 (levels,), ascending; level j cuts at ``thresholds[j]``.
-        starts: per level, int64 positions at which its components start.
+        starts: per level, positions at which its components start; of `forest.node_type`.
     """
 
     order: np.ndarray
@@ -56,26 +56,36 @@ def build_hierarchy(nodes: int, forest: Edges, thresholds: np.ndarray) -> Hierar
         nodes: n; node ids are 0 .. n - 1.
         forest: maximum spanning forest, strongest edge first.
         thresholds: float64 (levels,), ascending.
+
+    Returns:
+        The hierarchy; on the way to it 20 bytes a node beside the forest.
     """
-    order, gap = _leaf_order(nodes, forest.low, forest.high, forest.cosine)
-    exact = gap.astype(np.float64)
-    return Hierarchy(order, gap, thresholds, tuple(np.flatnonzero(exact < t) for t in thresholds))
+    kind = node_type(nodes)
+    order, gap = _leaf_order(np.arange(nodes, dtype=kind), forest.low, forest.high, forest.cosine)
+    starts = tuple(np.flatnonzero(gap < t).astype(kind) for t in thresholds)  # compared in float64, as a float64 scalar asks
+    return Hierarchy(order.astype(np.int64), gap, thresholds, starts)
 
 
 @njit(cache=True, nogil=True)
-def _leaf_order(nodes: int, low: np.ndarray, high: np.ndarray, cosine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _leaf_order(parent: np.ndarray, low: np.ndarray, high: np.ndarray, cosine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Concatenate lists of nodes; a group's root is its smallest node, which also heads its list."""
-    parent, following, tail = np.arange(nodes), np.full(nodes, -1), np.arange(nodes)
-    joined_by = np.full(nodes, -np.inf, np.float32)
-    for i in range(low.shape[0]):
+    following, tail = np.full_like(parent, -1), parent.copy()
+    joined_by = np.full(len(parent), -np.inf, np.float32)
+    for i in range(len(cosine)):
         a, b = find_root(parent, low[i]), find_root(parent, high[i])
         first, second = min(a, b), max(a, b)
         parent[second] = first
         following[tail[first]] = second
         joined_by[second] = cosine[i]
         tail[first] = tail[second]
-    order, gap, at = np.empty(nodes, np.int64), np.empty(nodes, np.float32), 0
-    for root in range(nodes):
+    return _walked(parent, following, joined_by, tail)
+
+
+@njit(cache=True, nogil=True)
+def _walked(parent: np.ndarray, following: np.ndarray, joined_by: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The lists of all roots one after the other, written to ``order``, whose content is no longer needed."""
+    gap, at = np.empty_like(joined_by), 0
+    for root in range(len(parent)):
         if parent[root] == root:
             node = root
             while node != -1:
