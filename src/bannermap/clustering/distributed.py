@@ -35,14 +35,14 @@ def forest_of(rows: DataFrame, settings: ClusteringSettings) -> Edges:
 
     Args:
         rows: `NEIGHBOUR_ROWS`.
-        settings: ``initial_threshold`` and ``partitions``.
+        settings: ``first_threshold`` and ``partitions``.
     """
     width = settings.partitions
-    edges = rows.repartition(width).mapInArrow(_forest_kernel(settings.initial_threshold), NEIGHBOUR_ROWS.schema)
+    edges = rows.repartition(width).mapInArrow(_forest_kernel(settings.first_threshold), NEIGHBOUR_ROWS.schema)
     while width > MERGE_WIDTH:
         width = -(-width // MERGE_WIDTH)
-        edges = edges.repartition(width).mapInArrow(_forest_kernel(settings.initial_threshold), NEIGHBOUR_ROWS.schema)
-    return spanning_forest(_edges(edges.toArrow(), settings.initial_threshold))
+        edges = edges.repartition(width).mapInArrow(_forest_kernel(settings.first_threshold), NEIGHBOUR_ROWS.schema)
+    return spanning_forest(_edges(edges.toArrow(), settings.first_threshold))
 
 
 def duplicate_pairs(rows: DataFrame, duplicate_of: np.ndarray, min_cosine: float) -> DataFrame:

@@ -15,6 +15,11 @@ from numba import njit
 from bannermap.clustering.forest import Edges, find_root
 from bannermap.platform.settings import ClusteringSettings
 
+GRID_STEP = 0.01
+"""Cosine between two levels of the adaptive policy: with levels in common, groups of all step widths share one pass of sums."""
+GRID_LEVELS = 100
+"""Steps of the adaptive grid from 0 to 1, the widest that settings allow."""
+
 
 @dataclass(frozen=True)
 class Hierarchy:
@@ -44,8 +49,13 @@ class Hierarchy:
 
 
 def level_thresholds(settings: ClusteringSettings) -> np.ndarray:
-    """t_j = initial + j * step for j = 0 .. max_depth, as far as it is at most max_threshold; float64, never accumulated."""
-    steps = settings.initial_threshold + np.arange(settings.max_depth + 1, dtype=np.float64) * settings.threshold_step
+    """All cosines that the policy can cut at, as far as they are at most max_threshold; float64, never accumulated.
+
+    fixed: t_j = initial_threshold + j * threshold_step for j = 0 .. max_depth. adaptive: t_j = min_threshold + j * GRID_STEP.
+    """
+    fixed = settings.threshold_policy == "fixed"
+    step, last = (settings.threshold_step, settings.max_depth) if fixed else (GRID_STEP, GRID_LEVELS)
+    steps = settings.first_threshold + np.arange(last + 1, dtype=np.float64) * step
     return steps[steps <= settings.max_threshold]
 
 

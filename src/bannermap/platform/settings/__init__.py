@@ -4,6 +4,7 @@ from bannermap.platform.settings.common import LEAST_KEY_CHARACTERS
 from bannermap.platform.settings.images import DecodeSettings, EncoderLink, EncoderSettings, FetchSettings, RemoteSettings
 from bannermap.platform.settings.training import TrainingSettings
 from bannermap.platform.settings.whole import (
+    AdaptiveSettings,
     AuditSettings,
     CellSettings,
     ClusteringSettings,
@@ -18,6 +19,7 @@ from bannermap.platform.settings.whole import (
 
 __all__ = [
     "LEAST_KEY_CHARACTERS",
+    "AdaptiveSettings",
     "AuditSettings",
     "CellSettings",
     "ClusteringSettings",
