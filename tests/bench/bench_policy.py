@@ -1,0 +1,178 @@
+"""Threshold policies against labelled pictures; prints a table of every set, encoder and policy, in Markdown.
+
+    python tests/bench/bench_policy.py --data FOLDER [--photos 200] [--markdown FILE]
+
+FOLDER holds `grocery`, `formats` and `clothing`. Figures are B-cubed; outliers count as clusters of one. Seconds are those of the
+clustering after the search for neighbours, which all policies share.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from quality_data import Pictures, drawn_creatives, formats, grocery, photo_renditions
+
+from bannermap.clustering.forest import edges_at_least, spanning_forest
+from bannermap.clustering.hierarchy import build_hierarchy, level_thresholds
+from bannermap.clustering.in_process import _labels, _level_norms, all_neighbours
+from bannermap.clustering.neighbours import NeighbourLists
+from bannermap.clustering.recursion import level_figures, refine_all
+from bannermap.embedding.decoding.decode import decode
+from bannermap.embedding.encoders.interface import encode_pictures, make_encoder
+from bannermap.platform.config import load_settings
+from bannermap.platform.settings import AdaptiveSettings, ClusteringSettings, DecodeSettings
+from bannermap.sample.agreement import agreement
+from bannermap.sample.lives import draw_campaigns, draw_renditions
+from bannermap.sample.plan import SIZES
+from bannermap.sample.renditions import rendition_file
+from bannermap.sample.truth import campaign_truth, groups_as_of
+
+BASE = Path(__file__).parents[2] / "conf/base.yaml"
+ENCODERS = {"bannermap-tiny": "dinov2", "perceptual": "perceptual"}
+FITTED_SEED, HELD_OUT_SEED = 77, 4242
+STARTS = 5
+"""First thresholds, each 0.01 above the one before, over which a policy's luck with its grid is averaged."""
+ADAPTIVE = {"threshold_policy": "adaptive"}
+EVEN_STEPS = {**ADAPTIVE, "min_threshold": 0.75, "adaptive": AdaptiveSettings(min_step=0.05, max_step=0.05)}
+POLICIES = {
+    "fixed": {},
+    "fixed, first": {"split_search": "first"},
+    "adaptive": ADAPTIVE,
+    "adaptive, first": {**ADAPTIVE, "split_search": "first"},
+    "adaptive, even": EVEN_STEPS,
+}
+"""`even` is adaptive in its reach alone: from the same start as fixed, by the same steps."""
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """One set seen by one encoder: unit vectors float32 (n, d), their neighbours, and the pictures they are of."""
+
+    pictures: Pictures
+    matrix: np.ndarray
+    lists: NeighbourLists
+
+
+def sets(data: Path, settings: DecodeSettings, photos: int) -> Iterator[tuple[str, Pictures]]:
+    """Sets and whether the adaptive policy's parameters were chosen on them; groceries are fitted on half of the groups."""
+    for part in ("train", "validation", "test"):
+        pictures = photo_renditions(f"clothes ({part})", data / "clothing" / part, settings, photos)
+        yield ("held out" if part == "test" else "fitted"), pictures
+    for pictures in (grocery(data, settings), photo_renditions("groceries", data / "grocery/images", settings, photos)):
+        yield from zip(("fitted", "held out"), halves(pictures), strict=True)
+    yield "held out", formats(data, settings)
+    for use, seed in (("fitted", FITTED_SEED), ("held out", HELD_OUT_SEED)):
+        yield use, drawn_creatives(settings, seed, campaigns=60)
+        yield use, stretched_creatives(settings, seed, campaigns=30)
+
+
+def halves(pictures: Pictures) -> Iterator[Pictures]:
+    """Two sets of half the groups each."""
+    _, number = np.unique(pictures.groups, return_inverse=True)
+    second = np.random.default_rng(0).permutation(number.max() + 1)[number] % 2
+    for half in (0, 1):
+        rows = np.flatnonzero(second == half)
+        pixels = [pictures.pixels[r] for r in rows]
+        yield Pictures(f"{pictures.name}, half {half + 1}", pixels, pictures.groups[rows], pictures.is_query[rows])
+
+
+def stretched_creatives(settings: DecodeSettings, seed: int, campaigns: int, days: int = 14) -> Pictures:
+    """Banners of campaigns whose creatives change or merge, by their groups of the last day: the loosest groups there are."""
+    drawn = [c for c in draw_campaigns(SIZES["small"], days, seed) if c.event != "none" and c.start_day == 0][:campaigns]
+    shown = draw_renditions(drawn, SIZES["small"], days, seed)
+    pixels = [decode(rendition_file(r, seed)[0], settings).pixels for r in shown]
+    groups = groups_as_of(pd.Series([r.creative.number for r in shown]), campaign_truth(drawn, days), days - 1).to_numpy()
+    return Pictures("stretched creatives", pixels, groups, np.ones(len(groups), bool))
+
+
+def clustered(vectors: Vectors, settings: ClusteringSettings) -> np.ndarray:
+    """int64 (n,) labels, -1 for outliers; what `cluster_vectors` does after its search."""
+    src, dst, cosine, rows = vectors.lists.src, vectors.lists.dst, vectors.lists.cosine, len(vectors.matrix)
+    forest = spanning_forest(edges_at_least(src, dst, cosine, settings.first_threshold))
+    hierarchy = build_hierarchy(rows, forest, level_thresholds(settings))
+    figures = level_figures(hierarchy, np.ones(rows, np.int64), _level_norms(vectors.matrix, hierarchy))
+    return _labels(refine_all(figures, rows, settings), hierarchy)
+
+
+def measured(vectors: Vectors, changes: dict) -> dict[str, float]:
+    """All figures of one policy on one set; `f1_starts` is the mean over `STARTS` first thresholds."""
+    settings, queries = ClusteringSettings(**changes), vectors.pictures.is_query
+    began = time.monotonic()
+    labels = clustered(vectors, settings)
+    seconds = time.monotonic() - began
+    found = agreement(labels[queries], vectors.pictures.groups[queries])
+    return {
+        "f1": found.b_cubed_f1,
+        "f1_starts": float(np.mean([moved_f1(vectors, settings, start * 0.01) for start in range(STARTS)])),
+        "precision": found.b_cubed_precision,
+        "recall": found.b_cubed_recall,
+        "clusters": int(labels.max() + 1),
+        "outliers": int((labels < 0).sum()),
+        "seconds": seconds,
+    }
+
+
+def moved_f1(vectors: Vectors, settings: ClusteringSettings, by: float) -> float:
+    """B-cubed F1 with the first threshold moved up."""
+    name = "initial_threshold" if settings.threshold_policy == "fixed" else "min_threshold"
+    labels = clustered(vectors, settings.model_copy(update={name: settings.first_threshold + by}))
+    queries = vectors.pictures.is_query
+    return agreement(labels[queries], vectors.pictures.groups[queries]).b_cubed_f1
+
+
+def markdown(table: list[dict]) -> str:
+    """One row per set, encoder and policy, and the comparison of each policy with fixed."""
+    head = "| Set | Encoder | Policy | F1 | F1, mean of starts | Precision | Recall | Clusters | Outliers | Seconds |"
+    lines = [head, "|---" * head.count(" | ") + "|---|"]
+    for r in table:
+        figures = " | ".join(f"{r[k]:.3f}" for k in ("f1", "f1_starts", "precision", "recall"))
+        counts = f"{r['clusters']} | {r['outliers']} | {r['seconds']:.2f}"
+        lines.append(f"| {r['set']} ({r['use']}) | {r['encoder']} | {r['policy']} | {figures} | {counts} |")
+    return "\n".join([*lines, "", *against_fixed(table), ""])
+
+
+def against_fixed(table: list[dict]) -> list[str]:
+    """Differences of F1 to fixed: mean, worst and best, and how many sets gain and lose more than 0.0005."""
+    head = "| Policy | Sets | F1 less that of fixed: mean | worst | best | gain | lose | mean of starts: mean | worst | best |"
+    lines = [head, "|---" * head.count(" | ") + "|---|"]
+    of = {(r["set"], r["use"], r["encoder"], r["policy"]): r for r in table}
+    for policy in POLICIES:
+        for use in ("fitted", "held out"):
+            pairs = [(r, of[(*key[:3], "fixed")]) for key, r in of.items() if key[1] == use and key[3] == policy]
+            plain, starts = (np.array([r[k] - f[k] for r, f in pairs]) for k in ("f1", "f1_starts"))
+            counts = f"{(plain > 0.0005).sum()} | {(plain < -0.0005).sum()}"
+            spread = [f"{d.mean():+.4f} | {d.min():+.4f} | {d.max():+.4f}" for d in (plain, starts)]
+            lines.append(f"| {policy} | {len(pairs)} {use} | {spread[0]} | {counts} | {spread[1]} |")
+    return lines
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--data", type=Path, required=True)
+    options.add_argument("--photos", type=int, default=200, help="photos of each rendition set")
+    options.add_argument("--markdown", type=Path)
+    given = options.parse_args()
+    settings = load_settings(BASE)
+    table = []
+    for use, pictures in sets(given.data, settings.decode, given.photos):
+        for name, kind in ENCODERS.items():
+            encoder = make_encoder(settings.encoder.model_copy(update={"name": kind, "precision": "fp32"}))
+            matrix = np.ascontiguousarray(encode_pictures(encoder, pictures.pixels), np.float32)
+            vectors = Vectors(pictures, matrix, all_neighbours(matrix, ClusteringSettings()))
+            clustered(vectors, ClusteringSettings())  # compiles what later would be timed
+            for policy, changes in POLICIES.items():
+                table.append({"set": pictures.name, "use": use, "encoder": name, "policy": policy, **measured(vectors, changes)})
+                print(*(f"{v:.3f}" if isinstance(v, float) else v for v in table[-1].values()), flush=True)
+    print(markdown(table))
+    if given.markdown:
+        given.markdown.write_text(markdown(table))
+
+
+if __name__ == "__main__":
+    main()
