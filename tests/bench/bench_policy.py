@@ -1,6 +1,6 @@
 """Threshold policies against labelled pictures; prints a table of every set, encoder and policy, in Markdown.
 
-    python tests/bench/bench_policy.py --data FOLDER [--photos 200] [--markdown FILE]
+    python tests/bench/bench_policy.py --data FOLDER [--photos 200] [--cache FOLDER] [--markdown FILE]
 
 FOLDER holds `grocery`, `formats` and `clothing`. Figures are B-cubed; outliers count as clusters of one. Seconds are those of the
 clustering after the search for neighbours, which all policies share.
@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from bannermap.clustering.in_process import _labels, _level_norms, all_neighbour
 from bannermap.clustering.neighbours import NeighbourLists
 from bannermap.clustering.recursion import level_figures, refine_all
 from bannermap.embedding.decoding.decode import decode
-from bannermap.embedding.encoders.interface import encode_pictures, make_encoder
+from bannermap.embedding.encoders.interface import Encoder, encode_pictures, make_encoder
 from bannermap.platform.config import load_settings
 from bannermap.platform.settings import AdaptiveSettings, ClusteringSettings, DecodeSettings
 from bannermap.sample.agreement import agreement
@@ -35,7 +36,9 @@ from bannermap.sample.truth import campaign_truth, groups_as_of
 
 BASE = Path(__file__).parents[2] / "conf/base.yaml"
 ENCODERS = {"bannermap-tiny": "dinov2", "perceptual": "perceptual"}
-FITTED_SEED, HELD_OUT_SEED = 77, 4242
+SEEDS = (77, 4242)
+FITTED = ("train", "validation", "seed 77")
+"""Of the sets that are not halved, those that parameters were chosen on."""
 STARTS = 5
 """First thresholds, each 0.01 above the one before, over which a policy's luck with its grid is averaged."""
 ADAPTIVE = {"threshold_policy": "adaptive"}
@@ -52,34 +55,62 @@ POLICIES = {
 
 @dataclass(frozen=True)
 class Vectors:
-    """One set seen by one encoder: unit vectors float32 (n, d), their neighbours, and the pictures they are of."""
+    """One set seen by one encoder.
 
-    pictures: Pictures
+    Attributes:
+        name: of the set.
+        use: `fitted` where parameters of the adaptive policy were chosen on it, else `held out`.
+        matrix: float32 (n, d), unit rows.
+        groups: (n,), equal for pictures that belong together.
+        is_query: (n,) bool; the others are only there to be mistaken for them.
+        lists: neighbours.
+    """
+
+    name: str
+    use: str
     matrix: np.ndarray
+    groups: np.ndarray
+    is_query: np.ndarray
     lists: NeighbourLists
 
 
-def sets(data: Path, settings: DecodeSettings, photos: int) -> Iterator[tuple[str, Pictures]]:
-    """Sets and whether the adaptive policy's parameters were chosen on them; groceries are fitted on half of the groups."""
-    for part in ("train", "validation", "test"):
-        pictures = photo_renditions(f"clothes ({part})", data / "clothing" / part, settings, photos)
-        yield ("held out" if part == "test" else "fitted"), pictures
-    for pictures in (grocery(data, settings), photo_renditions("groceries", data / "grocery/images", settings, photos)):
-        yield from zip(("fitted", "held out"), halves(pictures), strict=True)
-    yield "held out", formats(data, settings)
-    for use, seed in (("fitted", FITTED_SEED), ("held out", HELD_OUT_SEED)):
-        yield use, drawn_creatives(settings, seed, campaigns=60)
-        yield use, stretched_creatives(settings, seed, campaigns=30)
+def sets(data: Path, settings: DecodeSettings, photos: int) -> dict[str, Callable[[], Pictures]]:
+    """How each set is made, by name."""
+    clothes = {f"clothes, {part}": data / "clothing" / part for part in ("train", "validation", "test")}
+    folders = {**clothes, "groceries": data / "grocery/images"}
+    renditions = {
+        f"renditions of {name}": partial(photo_renditions, name, path, settings, photos) for name, path in folders.items()
+    }
+    drawn = {f"drawn creatives, seed {s}": partial(drawn_creatives, settings, s, 60) for s in SEEDS}
+    stretched = {f"stretched creatives, seed {s}": partial(stretched_creatives, settings, s, 30) for s in SEEDS}
+    real = {"grocery products": partial(grocery, data, settings), "edits of one photo": partial(formats, data, settings)}
+    return {**real, **renditions, **drawn, **stretched}
 
 
-def halves(pictures: Pictures) -> Iterator[Pictures]:
-    """Two sets of half the groups each."""
-    _, number = np.unique(pictures.groups, return_inverse=True)
-    second = np.random.default_rng(0).permutation(number.max() + 1)[number] % 2
-    for half in (0, 1):
-        rows = np.flatnonzero(second == half)
-        pixels = [pictures.pixels[r] for r in rows]
-        yield Pictures(f"{pictures.name}, half {half + 1}", pixels, pictures.groups[rows], pictures.is_query[rows])
+def seen(name: str, make: Callable[[], Pictures], encoder: Encoder, cache: Path | None) -> Iterator[Vectors]:
+    """A set's vectors, in two sets of half the groups where there is but one set of its kind."""
+    kept = cache / f"{encoder.encoder_id} {name}.npz".replace("/", "-") if cache else None
+    if kept and kept.exists():
+        stored = np.load(kept)
+    else:
+        pictures = make()
+        matrix = np.ascontiguousarray(encode_pictures(encoder, pictures.pixels), np.float32)
+        stored = {"matrix": matrix, "groups": pictures.groups, "is_query": pictures.is_query}
+        if kept:
+            np.savez(kept, **stored)
+    halved = "grocer" in name
+    for half in (0, 1) if halved else (0,):
+        rows = _half(stored["groups"], half) if halved else slice(None)
+        columns = [stored[c][rows] for c in ("matrix", "groups", "is_query")]
+        use = "fitted" if (half == 0 if halved else any(word in name for word in FITTED)) else "held out"
+        yield Vectors(
+            f"{name}, half {half + 1}" if halved else name, use, *columns, all_neighbours(columns[0], ClusteringSettings())
+        )
+
+
+def _half(groups: np.ndarray, half: int) -> np.ndarray:
+    _, number = np.unique(groups, return_inverse=True)
+    return np.flatnonzero(np.random.default_rng(0).permutation(number.max() + 1)[number] % 2 == half)
 
 
 def stretched_creatives(settings: DecodeSettings, seed: int, campaigns: int, days: int = 14) -> Pictures:
@@ -102,11 +133,11 @@ def clustered(vectors: Vectors, settings: ClusteringSettings) -> np.ndarray:
 
 def measured(vectors: Vectors, changes: dict) -> dict[str, float]:
     """All figures of one policy on one set; `f1_starts` is the mean over `STARTS` first thresholds."""
-    settings, queries = ClusteringSettings(**changes), vectors.pictures.is_query
+    settings, queries = ClusteringSettings(**changes), vectors.is_query
     began = time.monotonic()
     labels = clustered(vectors, settings)
     seconds = time.monotonic() - began
-    found = agreement(labels[queries], vectors.pictures.groups[queries])
+    found = agreement(labels[queries], vectors.groups[queries])
     return {
         "f1": found.b_cubed_f1,
         "f1_starts": float(np.mean([moved_f1(vectors, settings, start * 0.01) for start in range(STARTS)])),
@@ -122,19 +153,24 @@ def moved_f1(vectors: Vectors, settings: ClusteringSettings, by: float) -> float
     """B-cubed F1 with the first threshold moved up."""
     name = "initial_threshold" if settings.threshold_policy == "fixed" else "min_threshold"
     labels = clustered(vectors, settings.model_copy(update={name: settings.first_threshold + by}))
-    queries = vectors.pictures.is_query
-    return agreement(labels[queries], vectors.pictures.groups[queries]).b_cubed_f1
+    queries = vectors.is_query
+    return agreement(labels[queries], vectors.groups[queries]).b_cubed_f1
 
 
 def markdown(table: list[dict]) -> str:
-    """One row per set, encoder and policy, and the comparison of each policy with fixed."""
-    head = "| Set | Encoder | Policy | F1 | F1, mean of starts | Precision | Recall | Clusters | Outliers | Seconds |"
-    lines = [head, "|---" * head.count(" | ") + "|---|"]
-    for r in table:
-        figures = " | ".join(f"{r[k]:.3f}" for k in ("f1", "f1_starts", "precision", "recall"))
-        counts = f"{r['clusters']} | {r['outliers']} | {r['seconds']:.2f}"
-        lines.append(f"| {r['set']} ({r['use']}) | {r['encoder']} | {r['policy']} | {figures} | {counts} |")
+    """One row per set and encoder with a cell per policy, and the comparison of each policy with fixed."""
+    lines = [f"| F1 (precision / recall), clusters + outliers, seconds | {' | '.join(POLICIES)} |"]
+    lines.append("|---" * (len(POLICIES) + 1) + "|")
+    for vectors in dict.fromkeys((r["set"], r["use"], r["encoder"]) for r in table):
+        rows = [r for r in table if (r["set"], r["use"], r["encoder"]) == vectors]
+        lines.append(f"| {vectors[0]} ({vectors[1]}), {vectors[2]} | {' | '.join(map(cell, rows))} |")
     return "\n".join([*lines, "", *against_fixed(table), ""])
+
+
+def cell(row: dict) -> str:
+    """The figures of one policy on one set."""
+    shares = f"{row['f1']:.3f} ({row['precision']:.3f} / {row['recall']:.3f})"
+    return f"{shares}, {row['clusters']} + {row['outliers']}, {row['seconds']:.2f}"
 
 
 def against_fixed(table: list[dict]) -> list[str]:
@@ -156,19 +192,20 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--data", type=Path, required=True)
     options.add_argument("--photos", type=int, default=200, help="photos of each rendition set")
+    options.add_argument("--cache", type=Path, help="folder that keeps the vectors for a further run")
     options.add_argument("--markdown", type=Path)
     given = options.parse_args()
     settings = load_settings(BASE)
     table = []
-    for use, pictures in sets(given.data, settings.decode, given.photos):
-        for name, kind in ENCODERS.items():
+    for name, make in sets(given.data, settings.decode, given.photos).items():
+        for label, kind in ENCODERS.items():
             encoder = make_encoder(settings.encoder.model_copy(update={"name": kind, "precision": "fp32"}))
-            matrix = np.ascontiguousarray(encode_pictures(encoder, pictures.pixels), np.float32)
-            vectors = Vectors(pictures, matrix, all_neighbours(matrix, ClusteringSettings()))
-            clustered(vectors, ClusteringSettings())  # compiles what later would be timed
-            for policy, changes in POLICIES.items():
-                table.append({"set": pictures.name, "use": use, "encoder": name, "policy": policy, **measured(vectors, changes)})
-                print(*(f"{v:.3f}" if isinstance(v, float) else v for v in table[-1].values()), flush=True)
+            for vectors in seen(name, make, encoder, given.cache):
+                clustered(vectors, ClusteringSettings())  # compiles what later would be timed
+                for policy, changes in POLICIES.items():
+                    head = {"set": vectors.name, "use": vectors.use, "encoder": label, "policy": policy}
+                    table.append({**head, **measured(vectors, changes)})
+                    print(*(f"{v:.3f}" if isinstance(v, float) else v for v in table[-1].values()), flush=True)
     print(markdown(table))
     if given.markdown:
         given.markdown.write_text(markdown(table))

@@ -29,17 +29,22 @@ class Hierarchy:
         order: int64 (n,), node at each position.
         gap: float32 (n,), cosine that joins a position to the one before; -inf where nothing does.
         thresholds: float64 (levels,), ascending; level j cuts at ``thresholds[j]``.
-        starts: per level, int64 positions at which its components start.
+        runs: per level, int64 (components + 1,), positions at which its components start, and n.
     """
 
     order: np.ndarray
     gap: np.ndarray
     thresholds: np.ndarray
-    starts: tuple[np.ndarray, ...]
+    runs: tuple[np.ndarray, ...]
+
+    @property
+    def starts(self) -> tuple[np.ndarray, ...]:
+        """Per level, int64 (components,), positions at which its components start."""
+        return tuple(bounds[:-1] for bounds in self.runs)
 
     def bounds(self, level: int) -> np.ndarray:
-        """int64 (components + 1,): starts of a level's components, and n."""
-        return np.append(self.starts[level], len(self.order))
+        """int64 (components + 1,): starts of a level's components, and n; one array for all, since forty levels are large."""
+        return self.runs[level]
 
     def position(self) -> np.ndarray:
         """int64 (n,): position of each node."""
@@ -69,7 +74,7 @@ def build_hierarchy(nodes: int, forest: Edges, thresholds: np.ndarray) -> Hierar
     """
     order, gap = _leaf_order(nodes, forest.low, forest.high, forest.cosine)
     exact = gap.astype(np.float64)
-    return Hierarchy(order, gap, thresholds, tuple(np.flatnonzero(exact < t) for t in thresholds))
+    return Hierarchy(order, gap, thresholds, tuple(np.append(np.flatnonzero(exact < t), nodes) for t in thresholds))
 
 
 @njit(cache=True, nogil=True)
