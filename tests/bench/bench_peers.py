@@ -33,9 +33,9 @@ from typing import Any
 import numpy as np
 from bench_cluster import pairs_kept
 from contenders import OURS, PEERS
-from bannermap.platform.memory import Peak, family, peak_memory
 from planted import CHUNK, planted, write_world
 
+from bannermap.platform.memory import Peak, family, peak_memory
 from bannermap.sample.agreement import agreement
 
 HEADS = ("contender", "seconds", "peak MB", "B-cubed F1", "ARI", "pair recall", "pair precision", "clusters")

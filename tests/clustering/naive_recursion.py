@@ -33,6 +33,8 @@ class NaiveRecursion:
         return labels
 
     def threshold(self, j: int) -> float:
+        if self.settings.threshold_policy == "adaptive":
+            return self.settings.min_threshold + j * 0.01
         return self.settings.initial_threshold + j * self.settings.threshold_step
 
     def size(self, members) -> int:
@@ -55,11 +57,33 @@ class NaiveRecursion:
                     linked[b].add(a)
         return components(linked)
 
+    def steps(self, members: list[int], depth: int, taken: int):
+        """The j at which these members may be cut; made at depth, by so many cuts one within the other."""
+        if self.settings.threshold_policy == "fixed":
+            yield from range(depth + 1, self.settings.max_depth + 1)
+        elif taken < self.settings.max_depth:
+            yield from self.adaptive_steps(members, depth)
+
+    def adaptive_steps(self, members: list[int], j: int):
+        rule, loose = self.settings.adaptive, 1 - self.cohesion(members)
+        hundredths = round(100 * rule.step_per_looseness * loose)
+        hundredths = max(round(100 * rule.min_step), min(round(100 * rule.max_step), hundredths))
+        apart = None
+        while True:
+            j += hundredths
+            fallen_off = len(members) - max(map(len, self.cut(members, j)))
+            if apart is None and fallen_off / len(members) >= rule.straggler_share:
+                apart = j
+            if apart is not None and j > apart + round(100 * rule.reach_per_looseness * loose):
+                return
+            yield j
+
     def refine(self, members: list[int], depth: int, path: list[frozenset]) -> None:
         s, here, path = self.settings, self.cohesion(members), [*path, frozenset(members)]
         self.path.update(dict.fromkeys(members, path))
-        j = depth
-        while here < s.accept_cohesion and (j := j + 1) <= s.max_depth and self.threshold(j) <= s.max_threshold:
+        for j in self.steps(members, depth, len(path) - 1):
+            if here >= s.accept_cohesion or self.threshold(j) > s.max_threshold:
+                break
             parts = self.cut(members, j)
             large = [g for g in parts if self.size(g) >= s.min_group_size]
             kept = sum(len(g) for g in large)

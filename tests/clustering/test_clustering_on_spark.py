@@ -16,6 +16,7 @@ from bannermap.platform.settings import ClusteringSettings
 
 WORLDS = (nested_groups, giant_with_stragglers, many_ties, duplicates)
 SETTINGS = {"initial_threshold": 0.6, "k_neighbors": 8}
+ADAPTIVE = {"threshold_policy": "adaptive", "min_threshold": 0.4}
 ROWS = 300
 
 
@@ -39,17 +40,19 @@ def run(spark, base_settings, embeddings, out, **changes):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", WORLDS, ids=lambda k: k.__name__)
-def test_spark_gives_the_oracles_partition_for_any_partitioning(kind, spark, base_settings, tmp_path):
+@pytest.mark.parametrize("rule", [{}, ADAPTIVE], ids=["fixed", "adaptive"])
+def test_spark_gives_the_oracles_partition_for_any_partitioning(rule, kind, spark, base_settings, tmp_path):
     rng = np.random.default_rng(WORLDS.index(kind))
     vectors, ids = kind(rng, ROWS), content_hashes(ROWS, 0)
-    oracle = NaiveRecursion(vectors, ClusteringSettings(**SETTINGS))
+    oracle = NaiveRecursion(vectors, ClusteringSettings(**SETTINGS, **rule))
     labels = oracle.labels()
     layouts = [(1, "true", 4096), (7, "false", 64), (64, "true", 37)]
     results = []
     for partitions, adaptive, block_rows in layouts:
         spark.conf.set("spark.sql.adaptive.enabled", adaptive)
         path = write_embeddings(spark, tmp_path / "in", ids, vectors, partitions, rng)
-        results.append(run(spark, base_settings, path, tmp_path / "out", partitions=partitions, block_rows=block_rows))
+        layout = {"partitions": partitions, "block_rows": block_rows}
+        results.append(run(spark, base_settings, path, tmp_path / "out", **layout, **rule))
     spark.conf.set("spark.sql.adaptive.enabled", "true")
     for members, clusters in results[1:]:
         pd.testing.assert_frame_equal(members, results[0][0], check_exact=True)

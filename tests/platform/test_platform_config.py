@@ -73,6 +73,10 @@ def test_production_example_is_valid():
         ("clustering.k_neighbors=many", "valid integer"),
         ("clustering.split_search=both", "'lookahead' or 'first'"),
         ("clustering.max_threshold=0.5", "lower the first or raise the second"),
+        ("clustering.threshold_policy=both", "'fixed' or 'adaptive'"),
+        ("clustering.min_threshold=-0.1", "greater than or equal to 0"),
+        ("clustering.adaptive.min_step=0.3", "more than max_step"),
+        ("clustering.adaptive.step=0.3", "There is no setting clustering.adaptive.step"),
         ("clustering.max_depth", "--set takes section.key=value"),
         ("clustering..probes=3", "--set takes section.key=value"),
         ("clustering.cells.probe=3", "There is no setting clustering.cells.probe. Did you mean 'probes'"),
@@ -81,6 +85,13 @@ def test_production_example_is_valid():
 )
 def test_mistakes_are_named_with_the_mend(assignment, words):
     assert words in message(assignment)
+
+
+def test_only_the_thresholds_of_the_policy_in_use_have_to_be_in_order():
+    low = "clustering.max_threshold=0.5"
+    assert "min_threshold 0.6 lies above max_threshold 0.5" in message("clustering.threshold_policy=adaptive", low)
+    settings = load_settings(BASE, assignments=["clustering.initial_threshold=0.4", low])
+    assert settings.clustering.first_threshold == 0.4
 
 
 def test_files_that_cannot_be_read(tmp_path):

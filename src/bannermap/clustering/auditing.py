@@ -45,14 +45,14 @@ def audit_search(
         rows: `NEIGHBOUR_ROWS` of the search.
         rank: int64 (n,), by node; nodes of the smallest are searched. Not the rank that cells were learned by.
         cluster_of: int64 (n,), by node; -1 for none.
-        settings: ``audit``, ``k_neighbors`` and ``initial_threshold``.
+        settings: ``audit``, ``k_neighbors`` and ``first_threshold``.
         centroids: float32 (c, d), of the cells that the search asked; none where it asked none.
     """
     sample, vectors = vectors_of(nodes, smallest(rank, settings.audit.sample_rows))
     exact = _lists(k_best(_exhaustive(nodes, sample, vectors, settings.k_neighbors), settings.k_neighbors))
     found = _lists(_touching(rows, sample))
     home = None if centroids is None else _homes(nodes, centroids, np.union1d(sample, exact.dst), len(rank))
-    return audited(exact, found, sample, cluster_of, settings.initial_threshold, home)
+    return audited(exact, found, sample, cluster_of, settings.first_threshold, home)
 
 
 def search_figures(audit: Audit | None, weakest_link: float) -> dict[str, float]:

@@ -64,7 +64,7 @@ def forest_of(rows: DataFrame, nodes: int, settings: ClusteringSettings, limits:
     Args:
         rows: `NEIGHBOUR_ROWS`, read once. Partitions that hold lists of nodes near each other leave the least to be merged.
         nodes: n; node ids are 0 .. n - 1.
-        settings: ``initial_threshold``, and ``partitions``, which there are at least.
+        settings: ``first_threshold``, and ``partitions``, which there are at least.
         limits: other ones than usual.
 
     Returns:
@@ -92,7 +92,7 @@ def _batches_of(spark: SparkSession, rows: int) -> Iterator[None]:
 
 def _partition_forests(rows: DataFrame, kind: np.dtype, settings: ClusteringSettings, limits: Limits) -> DataFrame:
     """`EDGE_PACKS` of each partition's forests."""
-    least = settings.initial_threshold
+    least = settings.first_threshold
 
     def make(batches: Batches) -> Iterator[pa.RecordBatch]:
         parts = (_neighbour_edges(b, least, kind) for b in large_chunks(batches, limits.batch))

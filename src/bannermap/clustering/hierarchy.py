@@ -15,6 +15,11 @@ from numba import njit
 from bannermap.clustering.forest import Edges, find_root, node_type
 from bannermap.platform.settings import ClusteringSettings
 
+GRID_STEP = 0.01
+"""Cosine between two levels of the adaptive policy: with levels in common, groups of all step widths share one pass of sums."""
+GRID_LEVELS = 100
+"""Steps of the adaptive grid from 0 to 1, the widest that settings allow."""
+
 
 @dataclass(frozen=True)
 class Hierarchy:
@@ -24,17 +29,22 @@ class Hierarchy:
         order: int64 (n,), node at each position.
         gap: float32 (n,), cosine that joins a position to the one before; -inf where nothing does.
         thresholds: float64 (levels,), ascending; level j cuts at ``thresholds[j]``.
-        starts: per level, positions at which its components start; of `forest.node_type`.
+        runs: per level, int64 (components + 1,), positions at which its components start, and n.
     """
 
     order: np.ndarray
     gap: np.ndarray
     thresholds: np.ndarray
-    starts: tuple[np.ndarray, ...]
+    runs: tuple[np.ndarray, ...]
+
+    @property
+    def starts(self) -> tuple[np.ndarray, ...]:
+        """Per level, int64 (components,), positions at which its components start."""
+        return tuple(bounds[:-1] for bounds in self.runs)
 
     def bounds(self, level: int) -> np.ndarray:
-        """int64 (components + 1,): starts of a level's components, and n."""
-        return np.append(self.starts[level], len(self.order))
+        """int64 (components + 1,): starts of a level's components, and n; one array for all, since forty levels are large."""
+        return self.runs[level]
 
     def position(self) -> np.ndarray:
         """int64 (n,): position of each node."""
@@ -44,8 +54,13 @@ class Hierarchy:
 
 
 def level_thresholds(settings: ClusteringSettings) -> np.ndarray:
-    """t_j = initial + j * step for j = 0 .. max_depth, as far as it is at most max_threshold; float64, never accumulated."""
-    steps = settings.initial_threshold + np.arange(settings.max_depth + 1, dtype=np.float64) * settings.threshold_step
+    """All cosines that the policy can cut at, as far as they are at most max_threshold; float64, never accumulated.
+
+    fixed: t_j = initial_threshold + j * threshold_step for j = 0 .. max_depth. adaptive: t_j = min_threshold + j * GRID_STEP.
+    """
+    fixed = settings.threshold_policy == "fixed"
+    step, last = (settings.threshold_step, settings.max_depth) if fixed else (GRID_STEP, GRID_LEVELS)
+    steps = settings.first_threshold + np.arange(last + 1, dtype=np.float64) * step
     return steps[steps <= settings.max_threshold]
 
 
@@ -60,10 +75,9 @@ def build_hierarchy(nodes: int, forest: Edges, thresholds: np.ndarray) -> Hierar
     Returns:
         The hierarchy; on the way to it 20 bytes a node beside the forest.
     """
-    kind = node_type(nodes)
-    order, gap = _leaf_order(np.arange(nodes, dtype=kind), forest.low, forest.high, forest.cosine)
-    starts = tuple(np.flatnonzero(gap < t).astype(kind) for t in thresholds)  # compared in float64, as a float64 scalar asks
-    return Hierarchy(order.astype(np.int64), gap, thresholds, starts)
+    order, gap = _leaf_order(np.arange(nodes, dtype=node_type(nodes)), forest.low, forest.high, forest.cosine)
+    runs = tuple(np.append(np.flatnonzero(gap < t), nodes) for t in thresholds)  # in float64, as a float64 scalar asks
+    return Hierarchy(order.astype(np.int64), gap, thresholds, runs)
 
 
 @njit(cache=True, nogil=True)

@@ -74,7 +74,7 @@ def all_neighbours(vectors: np.ndarray, settings: ClusteringSettings) -> Neighbo
 
 def _hierarchy(vectors: np.ndarray, settings: ClusteringSettings) -> Hierarchy:
     lists = all_neighbours(vectors, settings)
-    edges = edges_at_least(lists.src, lists.dst, lists.cosine, settings.initial_threshold)
+    edges = edges_at_least(lists.src, lists.dst, lists.cosine, settings.first_threshold)
     return build_hierarchy(len(vectors), spanning_forest(edges), level_thresholds(settings))
 
 

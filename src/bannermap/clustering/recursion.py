@@ -13,6 +13,7 @@ import numpy as np
 
 from bannermap.clustering.cohesion import mean_pairwise_cosine
 from bannermap.clustering.hierarchy import Hierarchy
+from bannermap.clustering.policy import candidate_cuts
 from bannermap.platform.settings import ClusteringSettings
 
 LEAST_COHESION = 0.01
@@ -45,7 +46,7 @@ class Group:
 
     Attributes:
         parent: index of the group that was cut, -1 at the start.
-        level: step of the cut that made it.
+        level: number of the threshold of the cut that made it.
         low: first position.
         high: position behind the last.
         banners: number of banners.
@@ -115,14 +116,14 @@ def refine_all(levels: list[LevelFigures], nodes: int, settings: ClusteringSetti
     groups: list[Group] = []
     group_of = np.full(nodes, -1, np.int32)
     start = levels[0]
-    waiting = [(-1, 0, int(c)) for c in np.flatnonzero(start.banners >= settings.min_group_size)[::-1]]
+    waiting = [(-1, 0, 0, int(c)) for c in np.flatnonzero(start.banners >= settings.min_group_size)[::-1]]
     while waiting:
-        parent, level, component = waiting.pop()
-        parts = _chosen_cut(levels, level, component, settings)
+        parent, depth, level, component = waiting.pop()
+        parts = _chosen_cut(levels, level, component, settings) if depth < settings.max_depth else []
         low, high = (int(p) for p in levels[level].bounds[component : component + 2])
         banners, cohesion = int(levels[level].banners[component]), float(levels[level].cohesion[component])
         group_of[low:high] = len(groups)
-        waiting.extend((len(groups), cut, c) for cut, c in parts[::-1])
+        waiting.extend((len(groups), depth + 1, cut, c) for cut, c in parts[::-1])
         groups.append(Group(parent, level, low, high, banners, cohesion, accepted=not parts))
     return Recursion(groups, group_of)
 
@@ -134,7 +135,7 @@ def _chosen_cut(levels: list[LevelFigures], level: int, component: int, settings
     if cohesion >= settings.accept_cohesion:
         return []
     low, high = here.bounds[component], here.bounds[component + 1]
-    for cut in range(level + 1, len(levels)):
+    for cut in candidate_cuts(levels, level, component, settings):
         inside = levels[cut].inside(low, high)
         if _is_taken(levels[cut], inside, cohesion, settings):
             large = np.flatnonzero(levels[cut].banners[inside] >= settings.min_group_size) + inside.start

@@ -4,6 +4,7 @@ from bannermap.platform.settings.common import LEAST_KEY_CHARACTERS
 from bannermap.platform.settings.images import DecodeSettings, EncoderLink, EncoderSettings, FetchSettings, RemoteSettings
 from bannermap.platform.settings.training import TrainingSettings
 from bannermap.platform.settings.whole import (
+    AdaptiveSettings,
     AssignmentSettings,
     AuditSettings,
     CellSettings,
@@ -19,6 +20,7 @@ from bannermap.platform.settings.whole import (
 
 __all__ = [
     "LEAST_KEY_CHARACTERS",
+    "AdaptiveSettings",
     "AssignmentSettings",
     "AuditSettings",
     "CellSettings",

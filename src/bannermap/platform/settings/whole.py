@@ -57,12 +57,34 @@ class AuditSettings(Section):
     below_min_recall: Literal["fail", "warn"] = "fail"
 
 
+class AdaptiveSettings(Section):
+    """How far the next cuts of a group lie where `threshold_policy` is adaptive, see `clustering.policy`."""
+
+    step_per_looseness: Annotated[float, Field(gt=0.0, le=10.0)] = 0.3
+    min_step: Annotated[float, Field(ge=0.01, le=1.0)] = 0.05
+    max_step: Annotated[float, Field(ge=0.01, le=1.0)] = 0.07
+    reach_per_looseness: Annotated[float, Field(ge=0.0, le=100.0)] = 0.5
+    straggler_share: Annotated[float, Field(gt=0.0, le=0.5)] = 0.05
+
+    @model_validator(mode="after")
+    def _steps_in_order(self) -> AdaptiveSettings:
+        if self.min_step > self.max_step:
+            raise ValueError(
+                f"min_step {self.min_step} is more than max_step {self.max_step}, so no step would do: "
+                "lower the first or raise the second"
+            )
+        return self
+
+
 class ClusteringSettings(Section):
     """The rule of the partition, see `clustering.recursion`; every threshold is a cosine of unit vectors."""
 
+    threshold_policy: Literal["fixed", "adaptive"] = "fixed"
     initial_threshold: Cosine = 0.75
     threshold_step: Annotated[float, Field(gt=0.0, le=1.0)] = 0.05
+    min_threshold: Share = 0.60
     max_threshold: Cosine = 0.9999
+    adaptive: AdaptiveSettings = AdaptiveSettings()
     accept_cohesion: Annotated[float, Field(gt=0.0, le=1.0)] = 0.96
     min_split_improvement: Annotated[float, Field(ge=0.0, le=2.0)] = 0.02
     min_group_size: Positive = 2
@@ -90,12 +112,18 @@ class ClusteringSettings(Section):
 
     @model_validator(mode="after")
     def _thresholds_in_order(self) -> ClusteringSettings:
-        if self.initial_threshold > self.max_threshold:
+        if self.first_threshold > self.max_threshold:
+            name = "initial_threshold" if self.threshold_policy == "fixed" else "min_threshold"
             raise ValueError(
-                f"initial_threshold {self.initial_threshold} lies above max_threshold {self.max_threshold}, "
+                f"{name} {self.first_threshold} lies above max_threshold {self.max_threshold}, "
                 "so no edge could ever be cut: lower the first or raise the second"
             )
         return self
+
+    @property
+    def first_threshold(self) -> float:
+        """Cosine of the first cut, -1 to 1; an edge below it joins nothing, whatever the policy does later."""
+        return self.initial_threshold if self.threshold_policy == "fixed" else self.min_threshold
 
 
 class AssignmentSettings(Section):
