@@ -27,7 +27,6 @@ from planted import planted, write_world
 
 from bannermap.clustering.auditing import search_figures
 from bannermap.clustering.engine import Clustered, cluster_nodes
-from bannermap.clustering.keeping import with_kept_cells
 from bannermap.clustering.transforms import numbered_nodes
 from bannermap.platform.config import load_settings
 from bannermap.platform.memory import peak_memory
@@ -76,7 +75,7 @@ def run(spark, folder: Path, settings: ClusteringSettings, truth: np.ndarray) ->
     with peak_memory([os.getpid()]) as peak:
         with phases("number the rows"):
             rows = spark.read.parquet(str(folder)).selectExpr("content_hash node_id", "1L banners", "vector")
-            nodes = numbered_nodes(with_kept_cells(rows, None)).persist()
+            nodes = numbered_nodes(rows).persist()
             total = nodes.count()
         clustered = cluster_nodes(nodes, settings, "bench", phases, {})
         with phases("place the clusters"):

@@ -10,6 +10,7 @@ from worlds import nested_groups, unit
 from bannermap.clustering.in_process import all_neighbours
 from bannermap.clustering.search import find_neighbours
 from bannermap.clustering.transforms import numbered_nodes
+from bannermap.platform.checkpoints import Checkpoints
 from bannermap.platform.settings import CellSettings, ClusteringSettings
 
 pytestmark = pytest.mark.slow
@@ -31,11 +32,23 @@ def test_half_of_the_rows_in_one_cell_are_searched_in_chunks_and_exactly(spread,
     rank[np.flatnonzero(is_crowd)[0]] = 0
     cells = CellSettings(rows_per_cell=60, probes=1000, sample_rows=9)  # one of the crowd: nothing to split it by
     settings = ClusteringSettings(search="cells", cells=cells, k_neighbors=8, block_rows=64)
-    nodes = numbered(spark, vectors).select("node", "vector")
-    found = find_neighbours(nodes, rank, settings)
-    assert found.plan.counts.max() >= 300
-    assert found.plan.chunks.max() >= 5
+    found = find_neighbours(numbered(spark, vectors), rank, settings, Checkpoints(spark, None))
+    assert found.cell_rows.max() >= 300 if spread else found.cell_rows.sum() <= 300 + 9
     lists = all_neighbours(vectors, settings)
     rows = found.rows.orderBy("src", F.desc("cosine"), "dst").toArrow()
     for column in ("src", "dst", "cosine"):
         assert np.array_equal(rows[column].to_numpy(), getattr(lists, column))
+
+
+@pytest.mark.parametrize("search", ["cells", "exact"])
+def test_any_number_of_equal_vectors_costs_what_k_of_them_cost(search, spark):
+    count, k = 20_000, 5
+    vectors = np.tile(unit(np.arange(1.0, 5.0)[None]), (count, 1))
+    cells = CellSettings(rows_per_cell=64, probes=3, sample_rows=500)
+    settings = ClusteringSettings(search=search, cells=cells, k_neighbors=k, block_rows=1000)
+    found = find_neighbours(numbered(spark, vectors), np.arange(count), settings, Checkpoints(spark, None))
+    assert found.distances == count * (k + 1)
+    rows = found.rows.orderBy("src", "dst").toArrow()
+    wanted = [[b for b in range(k + 1) if b != a][:k] for a in range(count)]
+    assert rows["dst"].to_numpy().reshape(count, k).tolist() == wanted
+    assert len(set(rows["cosine"].to_pylist())) == 1

@@ -18,7 +18,7 @@ from bannermap.clustering.arrow import batch_of, large_chunks, matrix_of
 from bannermap.clustering.cells import CellPlan
 from bannermap.clustering.frames import CELL_ROWS, NEIGHBOUR_ROWS
 from bannermap.clustering.neighbours import Block, NeighbourLists, best_of, improvements, make_block, search_block
-from bannermap.clustering.standing import KEPT, NEW, Standing
+from bannermap.clustering.standing import KEPT, NEW, SURPLUS, Standing
 
 QUERY_ROWS = 4096
 """Askers that a task searches at once; few would waste a matrix product, many its memory."""
@@ -80,13 +80,14 @@ def sendings(node: np.ndarray, vector: pa.Array, cells: np.ndarray, exchange: Ex
         exchange: who goes where.
     """
     kind = exchange.standing.kind[node]
-    yield from _askers(np.flatnonzero(kind != KEPT), node, vector, cells, exchange.plan)
+    yield from _askers(np.flatnonzero(kind != KEPT), node, vector, cells, exchange)
     yield from _listeners(np.flatnonzero(kind == KEPT), node, vector, cells, exchange.plan)
     yield from _offers(np.flatnonzero(kind == NEW), node, vector, cells, exchange)
 
 
-def _askers(rows: np.ndarray, node: np.ndarray, vector: pa.Array, cells: np.ndarray, plan: CellPlan) -> Iterator[pa.RecordBatch]:
-    """One row for each task that holds a cell the node asks; the one that holds the node itself is its home."""
+def _askers(rows: np.ndarray, node: np.ndarray, vector: pa.Array, cells: np.ndarray, x: Exchange) -> Iterator[pa.RecordBatch]:
+    """One row for each task that holds a cell the node asks; one that is surplus lives nowhere."""
+    plan = x.plan
     at, asked = np.repeat(rows, cells.shape[1]), cells[rows].ravel()
     copies = plan.chunks[asked]
     at, asked, chunk = np.repeat(at, copies), np.repeat(asked, copies), _numbered(copies)
@@ -95,7 +96,8 @@ def _askers(rows: np.ndarray, node: np.ndarray, vector: pa.Array, cells: np.ndar
     at, asked, task = at[order], asked[order], task[order]
     starts = np.flatnonzero(np.r_[True, (np.diff(at) != 0) | (np.diff(task) != 0)][: len(at)])
     at, task, bounds = at[starts], task[starts], np.append(starts, len(asked))
-    role = np.where(task == _home_task(node[at], cells[at, 0], plan), Role.LIVES_AND_ASKS, Role.ASKS)
+    lives = (task == _home_task(node[at], cells[at, 0], plan)) & (x.standing.kind[node[at]] != SURPLUS)
+    role = np.where(lives, Role.LIVES_AND_ASKS, Role.ASKS)
     return _rows_of(task, role, at, bounds, asked, node, vector, cells)
 
 

@@ -19,7 +19,7 @@ from bannermap.clustering.arrow import batch_of, large_chunks, list_array, matri
 from bannermap.clustering.cell_exchange import QUERY_ROWS, Exchange, answered, exchange_of, sendings
 from bannermap.clustering.cells import Block, cell_block, learn_cells, nearest_cells, plan_cells, split_cells
 from bannermap.clustering.frames import ASKED_CELLS, CELL_COUNTS, CELL_ROWS, CELL_TRAFFIC, NEIGHBOUR_ROWS, NODE_VECTORS
-from bannermap.clustering.standing import KEPT, NEW, Standing
+from bannermap.clustering.standing import KEPT, NEW, SURPLUS, Standing
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -114,8 +114,8 @@ class CellTraffic:
     nodes: np.ndarray
 
     def lives(self, cells: int) -> np.ndarray:
-        """int64 (cells,): nodes that live in each."""
-        return self._sum(self.asked == self.home, cells)
+        """int64 (cells,): nodes that live in each, as candidates."""
+        return self._sum((self.asked == self.home) & (self.kind != SURPLUS), cells)
 
     def distances(self, cells: int) -> int:
         """Cosines that the search takes: askers with what lives where they ask, new ones with the kept lists' nodes."""

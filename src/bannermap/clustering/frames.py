@@ -72,7 +72,7 @@ CELL_TRAFFIC = _frame(
     key=("asked", "home", "kind"),
     asked="int: number of the cell",
     home="int: number of the cell",
-    kind="int: 0 new, 1 known but searched again, 2 with a list that is kept",
+    kind="int: see standing",
     nodes="bigint",
 )
 CELL_ROWS = _frame(

@@ -145,7 +145,8 @@ def _usable_nodes(context: JobContext, pictures: DataFrame, encoder_id: str, lis
     rows = t.pictures_with_vectors(pictures, vectors)
     checked = t.vector_faults(rows, t.usual_dimensions(rows)).persist()
     context.reject(checked.where("reason IS NOT NULL").select("reason", F.to_json(F.struct("node_id")).alias("row_json")))
-    nodes = t.numbered_nodes(with_kept_cells(checked.where("reason IS NULL"), lists)).persist()
+    usable = checked.where("reason IS NULL")
+    nodes = t.numbered_nodes(usable if lists is None else with_kept_cells(usable, lists)).persist()
     context.run.rows_in = nodes.count()
     if not context.run.rows_in:
         raise InputError(f"No banner seen by {context.dt} has a vector. Run embed_banners first, or see image_fetches.status.")
@@ -230,7 +231,7 @@ def run_on_files(spark: SparkSession, settings: Settings, values: Mapping[str, s
     checked = t.vector_faults(rows, t.usual_dimensions(rows)).persist()
     _write(FILE_REJECTS.select(checked.where("reason IS NOT NULL")), f"{out}/rejects")
     usable = checked.where("reason IS NULL").groupBy("node_id").agg(F.min("vector").alias("vector"), F.lit(1).alias("banners"))
-    nodes = t.numbered_nodes(with_kept_cells(usable, None)).persist()
+    nodes = t.numbered_nodes(usable).persist()
     if nodes.isEmpty():
         raise InputError(f"{values['embeddings']} has no row that can be clustered; {out}/rejects says why.")
     audit = settings.clustering.audit.model_copy(update={"below_min_recall": "warn"})  # plain files are not published

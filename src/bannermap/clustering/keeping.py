@@ -17,7 +17,7 @@ import pyarrow as pa
 from pyspark.sql import functions as F
 
 from bannermap.clustering.frames import NEIGHBOUR_ROWS
-from bannermap.clustering.search import Cells, Found, Kept
+from bannermap.clustering.search import Cells, Found, Kept, rows_of
 from bannermap.clustering.standing import GONE, NEW, ListEnds, Standing, standing_of
 from bannermap.platform.runs import JobContext
 from bannermap.platform.tables import CELLS, NEIGHBOURS
@@ -88,15 +88,13 @@ def stored_lists(context: JobContext, cells_id: str, encoder_id: str) -> DataFra
     return newest.where("neighbours IS NOT NULL AND vector_hash IS NOT NULL")
 
 
-def with_kept_cells(rows: DataFrame, lists: DataFrame | None) -> DataFrame:
+def with_kept_cells(rows: DataFrame, lists: DataFrame) -> DataFrame:
     """Rows of pictures with ``cells``: null where no list of the same vector is stored.
 
     Args:
         rows: node_id, vector, and whatever else.
-        lists: of `stored_lists`; none where nothing is kept.
+        lists: of `stored_lists`.
     """
-    if lists is None:
-        return rows.withColumn("cells", F.lit(None).cast("array<int>"))
     known = lists.select(
         F.col("src").alias("node_id"), F.col("vector_hash").alias("known_hash"), F.col("cells").alias("known_cells")
     )
@@ -120,8 +118,7 @@ def kept_search(cells: Cells, lists: DataFrame, nodes: DataFrame, settings: Clus
     flat = lists.join(own, "src").select("src_node", F.inline("neighbours")).join(other, "dst", "left")
     named = {"src": F.col("src_node"), "dst": F.coalesce("dst_node", F.lit(GONE).cast("bigint"))}
     rows = flat.select("src_node", "dst_node", "cosine").withColumns(named).select(*NEIGHBOUR_ROWS.columns).persist()
-    standing = _standing(rows, nodes, settings.k_neighbors)
-    return Kept(cells, _rows_of(rows, ~standing.asks), standing)
+    return Kept(cells, rows, _standing(rows, nodes, settings.k_neighbors))
 
 
 def _standing(rows: DataFrame, nodes: DataFrame, k: int) -> Standing:
@@ -134,17 +131,6 @@ def _standing(rows: DataFrame, nodes: DataFrame, k: int) -> Standing:
     return standing_of(new["is_new"].to_numpy(), ListEnds(*(c.to_numpy() for c in table.columns)), k)
 
 
-def _rows_of(rows: DataFrame, wanted: np.ndarray) -> DataFrame:
-    """Rows whose first column is a wanted node; bool (n,)."""
-    shared = rows.sparkSession.sparkContext.broadcast(wanted)
-
-    def keep(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            yield batch.filter(pa.array(shared.value[batch.column(0).to_numpy()]))
-
-    return rows.mapInArrow(keep, rows.schema)
-
-
 def neighbour_changes(found: Found, nodes: DataFrame, lists: DataFrame) -> DataFrame:
     """The lists that are to be stored for the day: src, neighbours, cells, vector_hash; neighbours null for what is gone.
 
@@ -154,9 +140,9 @@ def neighbour_changes(found: Found, nodes: DataFrame, lists: DataFrame) -> DataF
         lists: as the day before left them under the same cells_id, see `stored_lists`.
     """
     touched = _touched(found)
-    searched = _rows_of(nodes.select("node", "node_id", "vector"), touched).join(found.asked, "node")
+    searched = rows_of(nodes.select("node", "node_id", "vector"), touched).join(found.asked, "node")
     own = searched.select(F.col("node_id").alias("src"), "cells", F.xxhash64("vector").alias("vector_hash"))
-    named = _named(_rows_of(found.rows, touched), nodes)
+    named = _named(rows_of(found.rows, touched), nodes)
     empty = F.array().cast(NEIGHBOURS.type_of("neighbours"))
     today = own.join(named, "src", "left").withColumn("neighbours", F.coalesce("neighbours", empty))
     facts = ("neighbours", "cells", "vector_hash")

@@ -16,7 +16,7 @@ from bannermap.clustering.arrow import batch_of, list_array, matrix_of
 from bannermap.clustering.cell_search import asked_cells, cell_neighbour_rows, cell_traffic, learned_centroids
 from bannermap.clustering.frames import ASKED_CELLS, NEIGHBOUR_ROWS, NODE_VECTORS
 from bannermap.clustering.neighbours import improvements, make_block, search_block
-from bannermap.clustering.standing import KEPT, NEW, Standing
+from bannermap.clustering.standing import KEPT, NEW, SURPLUS, Standing
 from bannermap.platform.checkpoints import Checkpoints
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Kept:
 
     Attributes:
         cells: with which it searched.
-        rows: `NEIGHBOUR_ROWS` of the nodes whose lists are kept.
+        rows: `NEIGHBOUR_ROWS` of all known nodes; `standing.GONE` for what is gone.
         standing: of all nodes.
     """
 
@@ -103,9 +103,11 @@ def find_neighbours(
     """
     cells = kept.cells if kept else chosen_cells(nodes, rank, settings, checkpoints)
     standing = kept.standing if kept else Standing.nothing_kept(len(rank))
+    standing = standing.with_surplus(surplus_nodes(nodes, settings.k_neighbors))
 
     def best(rows: DataFrame) -> DataFrame:
-        return k_best(rows.unionByName(kept.rows) if kept else rows, settings.k_neighbors)
+        all_rows = rows.unionByName(rows_of(kept.rows, standing.kind == KEPT)) if kept else rows
+        return k_best(all_rows, settings.k_neighbors)
 
     if cells.centroids is None:
         rows = checkpoints.frame("neighbours", lambda: best(_exact_rows(nodes, standing, settings)))
@@ -119,8 +121,33 @@ def find_neighbours(
 
 
 def _exact_distances(standing: Standing) -> int:
-    asks, total = int(standing.asks.sum()), len(standing.kind)
-    return asks * total + (total - asks) * int((standing.kind == NEW).sum())
+    asks, kind = int(standing.asks.sum()), standing.kind
+    return asks * int((kind != SURPLUS).sum()) + (len(kind) - asks) * int((kind == NEW).sum())
+
+
+def surplus_nodes(nodes: DataFrame, k: int) -> np.ndarray:
+    """int64: nodes with more than k equals of smaller number. Those come first in every list, so no list can name the others;
+    a million copies of one vector are k + 1 candidates.
+
+    Args:
+        nodes: `NODE_VECTORS`.
+        k: length of a list.
+    """
+    lanes = {name: F.xxhash64(F.lit(seed), "vector") for seed, name in enumerate(("a", "b"))}
+    place = F.row_number().over(Window.partitionBy("a", "b").orderBy("node")).alias("place")
+    ranked = nodes.select("node", *[lane.alias(name) for name, lane in lanes.items()]).select("node", place)
+    return ranked.where(F.col("place") > k + 1).select("node").toArrow()["node"].to_numpy()
+
+
+def rows_of(rows: DataFrame, wanted: np.ndarray) -> DataFrame:
+    """Rows whose first column is a wanted node; bool (n,)."""
+    shared = rows.sparkSession.sparkContext.broadcast(wanted)
+
+    def keep(batches: Batches) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            yield batch.filter(pa.array(shared.value[batch.column(0).to_numpy()]))
+
+    return rows.mapInArrow(keep, rows.schema)
 
 
 def chosen_cells(nodes: DataFrame, rank: np.ndarray, settings: ClusteringSettings, checkpoints: Checkpoints) -> Cells:
@@ -172,10 +199,10 @@ def k_best(rows: DataFrame, k: int) -> DataFrame:
 
 def _exact_rows(nodes: DataFrame, standing: Standing, settings: ClusteringSettings) -> DataFrame:
     """Askers against all nodes, and new nodes offered to the others; candidates in one shared block after the other."""
-    total, step, k = len(standing.kind), settings.block_rows, settings.k_neighbors
-    found = []
+    step, k, found = settings.block_rows, settings.k_neighbors, []
     if standing.asks.any():
-        blocks = (np.arange(low, min(low + step, total)) for low in range(0, total, step))
+        candidates = np.flatnonzero(standing.kind != SURPLUS)
+        blocks = (candidates[low : low + step] for low in range(0, len(candidates), step))
         found += [_searched(nodes, block, _asking_kernel, standing, k) for block in blocks]
     if standing.keeps_any:
         new = np.flatnonzero(standing.kind == NEW)

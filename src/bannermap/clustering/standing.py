@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-NEW, AGAIN, KEPT = 0, 1, 2
-"""Kinds of nodes: a new one; a known one whose list named a picture that is gone; one whose list is kept."""
+NEW, AGAIN, KEPT, SURPLUS = 0, 1, 2, 3
+"""Kinds of nodes: a new one; a known one whose list named a picture that is gone; one whose list is kept; and one with so many
+equals of smaller number that no list can ever name it: it only asks."""
 GONE = -1
 """Stands in a kept list for a picture that is no longer clustered."""
 
@@ -17,7 +18,7 @@ class Standing:
     """By node.
 
     Attributes:
-        kind: int8 (n,), `NEW`, `AGAIN` or `KEPT`.
+        kind: int8 (n,), `NEW`, `AGAIN`, `KEPT` or `SURPLUS`.
         floor: float32 (n,), cosine of the last entry of a kept list; -inf where it has fewer than k, so that anything enters.
         floor_dst: int64 (n,), that entry's node.
     """
@@ -40,6 +41,12 @@ class Standing:
     def keeps_any(self) -> bool:
         """Whether any list is kept."""
         return bool((self.kind == KEPT).any())
+
+    def with_surplus(self, nodes: np.ndarray) -> Standing:
+        """The same but for those nodes, int64, that are `SURPLUS`."""
+        kind = self.kind.copy()
+        kind[nodes] = SURPLUS
+        return Standing(kind, self.floor, self.floor_dst)
 
     def enters(self, src: np.ndarray, dst: np.ndarray, cosine: np.ndarray) -> np.ndarray:
         """bool (r,): which rows come before the last entry of their kept list; arguments as of `neighbours.NeighbourLists`."""

@@ -111,8 +111,12 @@ def numbered_nodes(rows: DataFrame) -> DataFrame:
     """`NODES`: the rows numbered 0 .. n - 1 in the order of node_id, and two halves of a hash of it.
 
     Rows are sorted into ranges, counted per range, and numbered by range offset plus place, without one task that sees all.
+
+    Args:
+        rows: node_id, banners, vector; cells where an earlier search is known.
     """
-    ordered = rows.select("node_id", "banners", "cells", "vector").repartitionByRange("node_id").sortWithinPartitions("node_id")
+    known = F.col("cells") if "cells" in rows.columns else F.lit(None).cast("array<int>").alias("cells")
+    ordered = rows.select("node_id", "banners", known, "vector").repartitionByRange("node_id").sortWithinPartitions("node_id")
     local = ordered.select("*", F.spark_partition_id().alias("part"), F.monotonically_increasing_id().alias("mid")).persist()
     counts = {r["part"]: r["count"] for r in local.groupBy("part").count().collect()}
     offsets, total = [], 0
