@@ -85,6 +85,14 @@ def cluster(number: int, count: int, rng: np.random.Generator) -> Cluster:
     )
 
 
+SHARES = ("recall_at_k", "edge_recall", "parted_edges", "crossing_edges", "wrong_scores")
+SEARCH = {
+    "searched_pictures": 40.0, "new_pictures": 38.0, "share_of_all_distances": 0.031, "weakest_link_cosine": 0.7512,
+    "cells": 7.0, "cell_p10": 3.0, "cell_p50": 5.0, "cell_p90": 9.0, "cell_p100": 14.0, "audited_pictures": 20.0,
+    **{f"{name}{end}": 0.9 + 0.01 * i for name in SHARES for i, end in enumerate(("_low", "", "_high"))},
+}
+
+
 def report(count: int = 12, **changes) -> Report:
     rng = np.random.default_rng(count)
     clusters = [cluster(i, count, rng) for i in range(count)]
@@ -112,6 +120,7 @@ def report(count: int = 12, **changes) -> Report:
         "failures": [{"status": "truncated", "banners": 3, "examples": [{"image_url": HOSTILE, "error": HOSTILE}]}],
         "rejects": [("dedupe_banners", "no_banner_id_and_no_image_url", 5)],
         "runs": [("dedupe_banners", 1.5, "read 1.0")],
+        "search": SEARCH,
         "images": {f"p{i}": image(i) for i in range(90)},
         "thumbnail_px": 112,
         "icon_px": 40,
@@ -124,5 +133,5 @@ def empty_report(**changes) -> Report:
     """Nothing but a clustering without clusters."""
     lists = ("funnel", "days", "clusters", "sizes", "cohesions", "themes", "outliers", "failures", "rejects", "runs")
     none = {k: [] for k in lists}
-    rest = {"all_clusters": 0, "all_outliers": 0, "duplicates": Duplicates(), "has_lineage": False, "images": {}}
+    rest = {"search": {}, "all_clusters": 0, "all_outliers": 0, "duplicates": Duplicates(), "has_lineage": False, "images": {}}
     return report(1, **{**none, **rest, **changes})

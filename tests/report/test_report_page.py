@@ -9,7 +9,7 @@ import re
 
 import pytest
 from pages import data_of
-from report_models import DAY, HOSTILE, empty_report, report
+from report_models import DAY, HOSTILE, SEARCH, empty_report, report
 
 from bannermap.platform.errors import ConfigError
 from bannermap.report.budget import Fill
@@ -138,3 +138,24 @@ def test_a_page_is_a_page():
 )
 def test_hashes_are_told_by_their_first_letters_and_names_whole(name, shown):
     assert brief_id(name) == shown
+
+
+@pytest.mark.parametrize(
+    ("found", "told", "not_told"),
+    [
+        (
+            SEARCH,
+            ["20 pictures were searched exhaustively", "90.000 to 92.000 %", "the fullest 14", "3.10 %"],
+            ["compared with every"],
+        ),
+        ({k: SEARCH[k] for k in list(SEARCH)[:4]}, ["compared with every other", "0.7512"], ["searched exhaustively", "cells:"]),
+        ({}, ["left no figures"], ["compared with every", "searched"]),
+    ],
+    ids=["by cells", "exact", "unknown"],
+)
+def test_the_search_says_what_it_missed_and_how_even_its_cells_are(found, told, not_told):
+    text = render(report(search=found), 99, ROOM).files["index.html"]
+    section = text[text.index('<section id="search"') :].split("</section>")[0]
+    assert all(words in section for words in told)
+    assert not any(words in section for words in not_told)
+    assert section.count("<tr>") == (6 if "edge_recall" in found else 0)

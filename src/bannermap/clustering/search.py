@@ -81,11 +81,8 @@ class Found:
         figures = {"new_pictures": float((kind == NEW).sum()), "searched_pictures": float((kind != KEPT).sum())}
         figures["share_of_all_distances"] = self.distances / len(kind) ** 2
         if self.cell_rows is not None:
-            figures |= {
-                "cells": len(self.cell_rows),
-                "fullest_cell": self.cell_rows.max(),
-                "median_cell": np.median(self.cell_rows),
-            }
+            figures["cells"] = len(self.cell_rows)
+            figures |= {f"cell_p{share}": np.percentile(self.cell_rows, share) for share in (10, 50, 90, 100)}
         return {name: float(value) for name, value in figures.items()}
 
 

@@ -69,8 +69,19 @@ def _report(context: JobContext, clustering: Row) -> Report:
     axis = [context.dt - datetime.timedelta(days=back) for back in range(days - 1, -1, -1)]
     source = Source(context, clustering, axis)
     undated = context.dt == NO_DAY
-    shown, duplicates, sizes, cohesions, failed, rejects, runs, days, has_lineage = source.at_once(
-        *(gather.clusters, gather.duplicates, gather.sizes, gather.cohesions, _failed, _rejects, _runs, _days, _has_lineage)
+    shown, duplicates, sizes, cohesions, failed, rejects, runs, search, days, has_lineage = source.at_once(
+        *(
+            gather.clusters,
+            gather.duplicates,
+            gather.sizes,
+            gather.cohesions,
+            _failed,
+            _rejects,
+            _runs,
+            _search,
+            _days,
+            _has_lineage,
+        )
     )
     outliers = gather.outliers(source, shown)
     return Report(
@@ -92,6 +103,7 @@ def _report(context: JobContext, clustering: Row) -> Report:
         failures=[r.asDict(recursive=True) for r in failed],
         rejects=rejects,
         runs=runs,
+        search=search,
         images=_images(source, shown, outliers, duplicates),
         thumbnail_px=source.plan.thumbnail_px,
         icon_px=ICON_PX,
@@ -202,10 +214,22 @@ def _rejects(source: Source) -> list[tuple[str, str, int]]:
     return [(r["job"], r["reason"], r["rows"]) for r in counted]
 
 
+def _done(source: Source) -> DataFrame:
+    """The day's successful runs."""
+    return source.table(RUNS).where((F.col("dt") == F.lit(source.context.dt)) & (F.col("status") == "succeeded"))
+
+
+def _search(source: Source) -> dict[str, float]:
+    """What the newest run of the clustering counted."""
+    newest = _done(source).where("job = 'cluster_banners'").orderBy(F.desc("started_at")).head(1)
+    return dict(newest[0]["metrics"]) if newest else {}
+
+
 def _runs(source: Source) -> list[tuple[str, float, str]]:
     """The newest successful run of each job of the day."""
-    done = source.table(RUNS).where((F.col("dt") == F.lit(source.context.dt)) & (F.col("status") == "succeeded"))
-    newest = done.groupBy("job").agg(F.max_by(F.struct("seconds", "phase_seconds", "started_at"), "started_at").alias("r"))
+    newest = (
+        _done(source).groupBy("job").agg(F.max_by(F.struct("seconds", "phase_seconds", "started_at"), "started_at").alias("r"))
+    )
     rows = newest.select("job", "r.*").orderBy("started_at").collect()
     return [(r["job"], r["seconds"], ", ".join(f"{p} {s:.1f}" for p, s in r["phase_seconds"].items())) for r in rows]
 

@@ -218,6 +218,7 @@ class Report:
         cohesions: over all clusters: lower edge of a bin -> clusters.
         all_clusters: also those that are not shown.
         has_lineage: whether the clustering has rows in `cluster_lineage`.
+        search: metrics of the clustering's run; empty where the run is not known.
         thumbnail_px: side that cards' pictures were drawn for.
         icon_px: side that pictures of the list of all clusters were drawn for, where that has a page of its own.
         pair_px: side that pairs were drawn for.
@@ -241,6 +242,7 @@ class Report:
     failures: Sequence[Mapping[str, object]]
     rejects: Sequence[tuple[str, str, int]]
     runs: Sequence[tuple[str, float, str]]
+    search: Mapping[str, float]
     images: Mapping[str, Image]
     thumbnail_px: int
     icon_px: int
