@@ -75,7 +75,7 @@ def run(spark, folder: Path, settings: ClusteringSettings, truth: np.ndarray) ->
     with peak_memory([os.getpid()]) as peak:
         with phases("number the rows"):
             rows = spark.read.parquet(str(folder)).selectExpr("content_hash node_id", "1L banners", "vector")
-            nodes = numbered_nodes(rows).persist()
+            nodes = numbered_nodes(rows)
             total = nodes.count()
         clustered = cluster_nodes(nodes, settings, "bench", phases, {})
         with phases("place the clusters"):

@@ -87,8 +87,16 @@ def cluster(number: int, count: int, rng: np.random.Generator) -> Cluster:
 
 SHARES = ("recall_at_k", "edge_recall", "parted_edges", "crossing_edges", "wrong_scores")
 SEARCH = {
-    "searched_pictures": 40.0, "new_pictures": 38.0, "share_of_all_distances": 0.031, "weakest_link_cosine": 0.7512,
-    "cells": 7.0, "cell_p10": 3.0, "cell_p50": 5.0, "cell_p90": 9.0, "cell_p100": 14.0, "audited_pictures": 20.0,
+    "searched_pictures": 40.0,
+    "new_pictures": 38.0,
+    "share_of_all_distances": 0.031,
+    "weakest_link_cosine": 0.7512,
+    "cells": 7.0,
+    "cell_p10": 3.0,
+    "cell_p50": 5.0,
+    "cell_p90": 9.0,
+    "cell_p100": 14.0,
+    "audited_pictures": 20.0,
     **{f"{name}{end}": 0.9 + 0.01 * i for name in SHARES for i, end in enumerate(("_low", "", "_high"))},
 }
 

@@ -6,6 +6,7 @@ import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
+from pyspark import StorageLevel
 from pyspark.sql import functions as F
 
 from bannermap.clustering import transforms as t
@@ -48,8 +49,8 @@ def run(context: JobContext) -> None:
         known = known_pictures(members, _of(context, CLUSTERS, clustering)).persist()
         vectors = context.warehouse.read(EMBEDDINGS, "embed_banners").where(F.col("encoder_id") == clustering.encoder_id)
         clustered = _clustered_vectors(context, clustering, members, known, vectors)
-        checked = _new_pictures(banners, known, clustered, vectors).persist()
-        queries = t.numbered_nodes(checked.where("reason IS NULL").withColumn("banners", F.lit(1))).persist()
+        checked = _new_pictures(banners, known, clustered, vectors).persist(StorageLevel.DISK_ONLY)
+        queries = t.numbered_nodes(checked.where("reason IS NULL").withColumn("banners", F.lit(1)))
     with context.phase("search the clustered pictures"):
         themes = _themes(context, clustering)
         assigned = assigned_pictures(queries, known, clustered, themes, context.settings.clustering.block_rows).persist()
@@ -112,7 +113,7 @@ def _clustered_vectors(
             "Run cluster_banners again for its day, or name another in assignment.clustering_id."
         )
     contents = _contents(context, clustering, members.where("cluster_id IS NOT NULL"))
-    clustered = picture_vectors(contents, vectors).persist()
+    clustered = picture_vectors(contents, vectors).persist(StorageLevel.DISK_ONLY)
     found = clustered.count()
     if found != inside:
         raise InputError(
@@ -138,7 +139,7 @@ def _contents(context: JobContext, clustering: Stored, members: DataFrame) -> Da
 def _new_pictures(banners: DataFrame, known: DataFrame, clustered: DataFrame, vectors: DataFrame) -> DataFrame:
     """node_id, vector and reason (null where it can be compared) of the pictures that the clustering does not have."""
     new = banners.where("pixel_hash IS NOT NULL").join(known, F.col("pixel_hash") == F.col("node_id"), "left_anti")
-    rows = picture_vectors(new.select("pixel_hash", "content_hash"), vectors).persist()
+    rows = picture_vectors(new.select("pixel_hash", "content_hash"), vectors).persist(StorageLevel.DISK_ONLY)
     length = clustered.select(F.size("vector").alias("d")).head(1)
     return t.vector_faults(rows, int(length[0]["d"]) if length else t.usual_dimensions(rows))
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+from pyspark import StorageLevel
 
 from bannermap.clustering.arrow import batch_of
 from bannermap.clustering.duplicates import ALONE
@@ -65,7 +66,7 @@ def placed(nodes: DataFrame, position: np.ndarray, rows_per_task: int) -> DataFr
 
     tasks = max(1, -(-len(position) // rows_per_task))
     rows = NODE_VECTORS.select(nodes).mapInArrow(place, PLACED_VECTORS.schema)
-    return rows.repartitionByRange(tasks, "position").sortWithinPartitions("position").persist()
+    return rows.repartitionByRange(tasks, "position").sortWithinPartitions("position").persist(StorageLevel.DISK_ONLY)
 
 
 def _edges(rows: pa.Table | pa.RecordBatch, min_cosine: float) -> Edges:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pyspark import StorageLevel
 from pyspark.sql import functions as F
 
 from bannermap.clustering import transforms as t
@@ -143,10 +144,10 @@ def _seen_pictures(context: JobContext, encoder_id: str) -> DataFrame:
 def _usable_nodes(context: JobContext, pictures: DataFrame, encoder_id: str, lists: DataFrame | None) -> DataFrame:
     vectors = context.warehouse.read(EMBEDDINGS, "embed_banners").where(F.col("encoder_id") == encoder_id)
     rows = t.pictures_with_vectors(pictures, vectors)
-    checked = t.vector_faults(rows, t.usual_dimensions(rows)).persist()
+    checked = t.vector_faults(rows, t.usual_dimensions(rows)).persist(StorageLevel.DISK_ONLY)
     context.reject(checked.where("reason IS NOT NULL").select("reason", F.to_json(F.struct("node_id")).alias("row_json")))
     usable = checked.where("reason IS NULL")
-    nodes = t.numbered_nodes(usable if lists is None else with_kept_cells(usable, lists)).persist()
+    nodes = t.numbered_nodes(usable if lists is None else with_kept_cells(usable, lists))
     context.run.rows_in = nodes.count()
     if not context.run.rows_in:
         raise InputError(f"No banner seen by {context.dt} has a vector. Run embed_banners first, or see image_fetches.status.")
@@ -227,11 +228,11 @@ def run_on_files(spark: SparkSession, settings: Settings, values: Mapping[str, s
     ``out/rejects`` with their reason.
     """
     out = values["out"].rstrip("/")
-    rows = _read_vectors(spark, values["embeddings"]).persist()
-    checked = t.vector_faults(rows, t.usual_dimensions(rows)).persist()
+    rows = _read_vectors(spark, values["embeddings"]).persist(StorageLevel.DISK_ONLY)
+    checked = t.vector_faults(rows, t.usual_dimensions(rows)).persist(StorageLevel.DISK_ONLY)
     _write(FILE_REJECTS.select(checked.where("reason IS NOT NULL")), f"{out}/rejects")
     usable = checked.where("reason IS NULL").groupBy("node_id").agg(F.min("vector").alias("vector"), F.lit(1).alias("banners"))
-    nodes = t.numbered_nodes(usable).persist()
+    nodes = t.numbered_nodes(usable)
     if nodes.isEmpty():
         raise InputError(f"{values['embeddings']} has no row that can be clustered; {out}/rejects says why.")
     audit = settings.clustering.audit.model_copy(update={"below_min_recall": "warn"})  # plain files are not published

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from pyspark import StorageLevel
 from pyspark.sql import functions as F
 
 from bannermap.clustering.frames import NODES
@@ -114,10 +115,14 @@ def numbered_nodes(rows: DataFrame) -> DataFrame:
 
     Args:
         rows: node_id, banners, vector; cells where an earlier search is known.
+
+    Returns:
+        `NODES`, read from what is persisted.
     """
     known = F.col("cells") if "cells" in rows.columns else F.lit(None).cast("array<int>").alias("cells")
     ordered = rows.select("node_id", "banners", known, "vector").repartitionByRange("node_id").sortWithinPartitions("node_id")
-    local = ordered.select("*", F.spark_partition_id().alias("part"), F.monotonically_increasing_id().alias("mid")).persist()
+    placed = {"part": F.spark_partition_id(), "mid": F.monotonically_increasing_id()}
+    local = ordered.withColumns(placed).persist(StorageLevel.DISK_ONLY)  # vectors would fill the heap
     counts = {r["part"]: r["count"] for r in local.groupBy("part").count().collect()}
     offsets, total = [], 0
     for part in range(max(counts, default=-1) + 1):
