@@ -74,7 +74,7 @@ def run(context: JobContext) -> None:
         before, cells_id = previous.clustering_id if previous else None, in_force.cells.cells_id if in_force else None
         name = t.clustering_id(pictures, day, encoder_id, settings.clustering, before, cells_id)
     with context.phase("recall lists"):
-        kept = kept_search(in_force.cells, lists, nodes, settings.clustering) if in_force and lists else None
+        kept = kept_search(in_force.cells, lists, nodes, settings.clustering) if in_force and lists is not None else None
     left = _checkpoints(context, nodes, name)
     clustered = cluster_nodes(nodes, settings.clustering, name, context.phase, theme_starts(context, previous), kept, left)
     found = clustered.found
