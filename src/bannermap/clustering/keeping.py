@@ -70,6 +70,9 @@ def cells_in_force(context: JobContext, encoder_id: str, pictures: int) -> InFor
 
 def write_cells(context: JobContext, encoder_id: str, cells: Cells, in_force: InForce | None) -> None:
     """Leave the cells that this day learned; a day that learned none has none, whatever an earlier run of it left."""
+    own = (F.col("encoder_id") == encoder_id) & (F.col("dt") == F.lit(context.dt))
+    if in_force and context.warehouse.read_or_empty(CELLS).where(own).isEmpty():
+        return
     text = _search_json(context.settings.clustering)
     centroids = [None] if cells.centroids is None else cells.centroids.tolist()
     rows = [(encoder_id, context.dt, cells.cells_id, text, i, c) for i, c in enumerate([] if in_force else centroids)]
