@@ -164,7 +164,7 @@ def test_few_cells_asked_give_the_best_of_those_and_of_no_others(spark):
 def test_the_same_cells_whatever_the_partitioning(spark):
     rng = np.random.default_rng(8)
     vectors = nested_groups(rng, 300)
-    settings = ClusteringSettings(search="cells", cells=CellSettings(rows_per_cell=25, probes=2, sample_rows=100))
+    settings = ClusteringSettings(search="cells", cells=CellSettings(rows_per_cell=2, probes=2, sample_rows=300))
     rank = rng.permutation(300)
     ids = {find_neighbours(frame_of(spark, vectors, p, rng), rank, settings, in_memory(spark)).cells.cells_id for p in (1, 6)}
     assert len(ids) == 1

@@ -139,7 +139,7 @@ def cell_traffic(asked: DataFrame, standing: Standing) -> CellTraffic:
     def count(batches: Batches) -> Iterator[pa.RecordBatch]:
         for chunk in large_chunks(batches, 64 * QUERY_ROWS):
             cells = matrix_of(chunk["cells"]).astype(np.int64)
-            kind = shared.value[chunk["node"].to_numpy()]
+            kind = shared.value[chunk["node"].to_numpy()].astype(np.int64)
             width = int(cells.max()) + 1
             found, nodes = np.unique((kind[:, None] * width + cells[:, :1]) * width + cells, return_counts=True)
             parts = (found % width, found // width % width, found // width**2)
