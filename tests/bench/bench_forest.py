@@ -22,13 +22,13 @@ import numpy as np
 import pyarrow.parquet as pq
 from bench_cluster import Phases
 from drawn_banners import ROOT
-from memory import peak_memory
 from neighbour_lists import Graph, naive_forest, write_lists
 
 from bannermap.clustering.forest import Edges
 from bannermap.clustering.forest_merge import forest_of
 from bannermap.clustering.hierarchy import Hierarchy, build_hierarchy, level_thresholds
 from bannermap.platform.config import load_settings
+from bannermap.platform.memory import peak_memory
 from bannermap.platform.session import build_session
 from bannermap.platform.settings import Settings
 
