@@ -82,7 +82,7 @@ def check_recall(audit: Audit | None, settings: ClusteringSettings) -> None:
     if audit.wrong_scores.share > 0:
         raise QualityError(
             f"{audit.wrong_scores.share:.3%} of the neighbours of {audit.nodes} pictures have another cosine in the lists than "
-            "their vectors give. No setting mends that: search all anew, and report it if it happens again."
+            "their vectors give. Search all anew with --set clustering.rebuild_every_days=1, and report it if it happens again."
         )
     least = settings.audit.min_recall
     verdict, text = recall_verdict(audit.edge_recall, least), _recall_text(audit.nodes, audit.edge_recall, least)

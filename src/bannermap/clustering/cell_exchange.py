@@ -178,13 +178,18 @@ def answered(batches: Iterable[pa.RecordBatch], standing: Standing, k: int) -> I
         homes += [chunk.slice(0, inside)] if inside else []
         if inside < chunk.num_rows:
             if here is None:
-                here = inhabitants(homes)
+                here, homes = inhabitants(homes), _asking(homes)
                 yield from (_batch(answers(home, here, standing, k)) for home in homes)
                 homes.clear()
             yield _batch(answers(chunk.slice(inside), here, standing, k))
     if homes:
-        here = inhabitants(homes)
+        here, homes = inhabitants(homes), _asking(homes)
         yield from (_batch(answers(home, here, standing, k)) for home in homes)
+
+
+def _asking(homes: list[pa.Table]) -> list[pa.Table]:
+    """Without those that only live here, whose vectors need not be held any longer."""
+    return [home.filter(pc.equal(home["role"], int(Role.LIVES_AND_ASKS))) for home in homes]
 
 
 def inhabitants(homes: list[pa.Table]) -> Inhabitants:

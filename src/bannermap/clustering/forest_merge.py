@@ -48,7 +48,7 @@ class Limits:
     """
 
     task: int = 4_000_000
-    run: int = 2_000_000
+    run: int = 500_000
     pack: int = 131_072
     batch: int = 131_072
 

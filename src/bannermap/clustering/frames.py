@@ -1,4 +1,4 @@
-"""Frames that live between two steps of the clustering job, declared like tables; they are never stored."""
+"""Frames that live between two steps of the clustering job, declared like tables; no reader knows them."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ CELL_ROWS = _frame(
     "A node on its way to a task that holds cells which it asks, or nodes that it is offered to.",
     key=("task", "role", "node"),
     task="int: see cells.CellPlan",
-    role="int: see cell_answers.Role; candidates come first",
+    role="int: see cell_exchange.Role; candidates come first",
     home="int: cell that the node lives in",
     cells="array<int>: asked cells that this task holds, ascending; of a candidate with a kept list, all that it asks",
     node="bigint: see nodes",

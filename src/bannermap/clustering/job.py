@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pyspark import StorageLevel
 from pyspark.sql import functions as F
 
+from bannermap import __version__
 from bannermap.clustering import transforms as t
 from bannermap.clustering.auditing import check_recall, search_figures
 from bannermap.clustering.engine import PHASES as ENGINE_PHASES
@@ -23,6 +24,7 @@ from bannermap.clustering.keeping import (
     InForce,
     cells_in_force,
     kept_search,
+    later_lists_fell,
     neighbour_changes,
     stored_lists,
     with_kept_cells,
@@ -30,7 +32,7 @@ from bannermap.clustering.keeping import (
 )
 from bannermap.clustering.lineage import Succession, known_clusterings, lineage_frame, succeed, theme_frame, theme_starts
 from bannermap.clustering.search import Found
-from bannermap.platform.checkpoints import Checkpoints, checkpoints
+from bannermap.platform.checkpoints import Checkpoints
 from bannermap.platform.cli import FileMode, Stage
 from bannermap.platform.config import settings_json
 from bannermap.platform.errors import InputError
@@ -38,6 +40,7 @@ from bannermap.platform.runs import JobContext, say
 from bannermap.platform.settings import Settings
 from bannermap.platform.tables import (
     BANNER_DAYS,
+    CELLS,
     CLUSTER_LINEAGE,
     CLUSTER_MEMBERS,
     CLUSTERINGS,
@@ -64,6 +67,8 @@ def run(context: JobContext) -> None:
     Ids are carried on from the clustering before; those of later days are marked stale where this day came out anew.
     """
     warehouse, settings, day = context.warehouse, context.settings, context.dt
+    for table in WRITTEN:  # now, and not after hours
+        warehouse.check(table)
     encoder_id = _encoder_id(context)
     with context.phase("number the pictures"):
         pictures, in_force = _pictures(context, encoder_id)
@@ -79,8 +84,8 @@ def run(context: JobContext) -> None:
     clustered = cluster_nodes(nodes, settings.clustering, name, context.phase, theme_starts(context, previous), kept, left)
     found = clustered.found
     context.run.metrics.update(search_figures(clustered.audit, clustered.weakest_link) | found.figures())
-    if left.resumed:
-        say(f"{day} cluster_banners: went on from what a run that did not end had left: {', '.join(left.resumed)}")
+    if clustered.audit and clustered.audit.wrong_scores.share > 0:
+        left.end()  # or the next run would take them up again
     check_recall(clustered.audit, settings.clustering)
     with context.phase("write neighbours"):
         _write_neighbours(context, found, nodes, lists, encoder_id)
@@ -95,6 +100,14 @@ def run(context: JobContext) -> None:
         _write_clustering(context, made, known)
     left.end()
     warehouse.spark.catalog.clearCache()
+
+
+WRITTEN = (
+    *(CELLS, NEIGHBOURS, CLUSTERINGS, CLUSTER_MEMBERS, CLUSTERS),
+    *(CLUSTER_LINEAGE, THEMES, NEAR_DUPLICATES, DUPLICATE_SETS),
+)
+CHECKPOINT_VERSION = 1
+"""Goes up with every change of the search or the forest, so that no run goes on from what older code left."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +139,7 @@ def _pictures(context: JobContext, encoder_id: str) -> tuple[DataFrame, InForce 
     """The banners' pictures, persisted, less what the last rebuild dropped; and the cells that it left."""
     day, retire_after = context.dt, context.settings.clustering.retire_after_days
     seen = _seen_pictures(context, encoder_id).persist()
-    in_force = cells_in_force(context, encoder_id, seen.select("pixel_hash").distinct().count())
+    in_force = cells_in_force(context, encoder_id, t.unretired(seen, day, day, retire_after))
     return t.unretired(seen, day, in_force.dt if in_force else day, retire_after).persist(), in_force
 
 
@@ -155,21 +168,25 @@ def _usable_nodes(context: JobContext, pictures: DataFrame, encoder_id: str, lis
 
 
 def _checkpoints(context: JobContext, nodes: DataFrame, name: str) -> Checkpoints:
-    """Under the clustering's name and a hash of its numbered vectors, on which everything that is left there depends."""
+    """Under the clustering's name and a hash of its numbered vectors and of the code's version: all that follows from them."""
     spark = context.warehouse.spark
     if context.warehouse.read_only:
         return Checkpoints(spark, None)
     lanes = [F.sum(F.xxhash64(F.lit(seed), "node_id", "vector").cast("decimal(38,0)")) for seed in (0, 1)]
-    digest = hashlib.sha256(str(nodes.agg(F.count("*"), *lanes).collect()[0]).encode()).hexdigest()[:12]
-    parent = f"{context.warehouse.root.rstrip('/')}/_staging/{context.run.job}"
-    return checkpoints(spark, parent, context.dt.isoformat(), f"{name}-{digest}")
+    rows = nodes.agg(F.count("*"), *lanes).collect()[0]
+    digest = hashlib.sha256(str((__version__, CHECKPOINT_VERSION, *rows)).encode()).hexdigest()[:12]
+    return Checkpoints(spark, f"{context.warehouse.root.rstrip('/')}/_staging/{context.run.job}/{name}-{digest}")
 
 
 def _write_neighbours(context: JobContext, found: Found, nodes: DataFrame, lists: DataFrame | None, encoder_id: str) -> None:
     place = {"cells_id": found.cells.cells_id, "encoder_id": encoder_id}
     before = lists if lists is not None else stored_lists(context, **place)
-    rows = neighbour_changes(found, nodes, before).withColumns({c: F.lit(v) for c, v in (place | {"dt": context.dt}).items()})
-    context.warehouse.overwrite_partition(NEIGHBOURS, rows, **place, dt=context.dt)
+    changes = neighbour_changes(found, nodes, before)
+    rows = changes.withColumns({c: F.lit(v) for c, v in (place | {"dt": context.dt}).items()})
+    if later_lists_fell(context, changes, **place):
+        context.warehouse.overwrite_onwards(NEIGHBOURS, rows, "dt", **place, dt=context.dt)
+    else:
+        context.warehouse.overwrite_partition(NEIGHBOURS, rows, **place, dt=context.dt)
 
 
 def _write_clusters(context: JobContext, result: Result) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import functions as F
 
+from bannermap.clustering.arrow import list_array, matrix_of
 from bannermap.clustering.frames import NEIGHBOUR_ROWS
 from bannermap.clustering.search import Cells, Found, Kept, rows_of
 from bannermap.clustering.standing import GONE, NEW, ListEnds, Standing, standing_of
@@ -47,25 +48,29 @@ class InForce:
     dt: datetime.date
 
 
-def cells_in_force(context: JobContext, encoder_id: str, pictures: int) -> InForce | None:
-    """The newest cells of an earlier day; none where a rebuild is due, or was never made.
+def cells_in_force(context: JobContext, encoder_id: str, pictures: DataFrame) -> InForce | None:
+    """The newest cells of an earlier day that follow from today's settings; none where a rebuild is due, or was never made.
 
     Args:
         context: of the run.
         encoder_id: whose vectors.
-        pictures: number of them by the day.
+        pictures: with pixel_hash, those that a rebuild on this day would cluster.
     """
     settings, day = context.settings.clustering, context.dt
-    stored = context.warehouse.read_or_empty(CELLS).where((F.col("encoder_id") == encoder_id) & (F.col("dt") < F.lit(day)))
+    own = (F.col("encoder_id") == encoder_id) & (F.col("search") == _search_json(settings))
+    stored = context.warehouse.read_or_empty(CELLS).where(own & (F.col("dt") < F.lit(day)))
     since = stored.agg(F.max("dt")).collect()[0][0]
     if since is None or (day - since).days >= settings.rebuild_every_days:
         return None
-    rows = stored.where(F.col("dt") == F.lit(since)).orderBy("cell").collect()
-    outgrown = rows[0]["centroid"] is None and settings.search == "auto" and pictures > GROWN * settings.exact_max_rows
-    if rows[0]["search"] != _search_json(settings) or outgrown:
+    table = stored.where(F.col("dt") == F.lit(since)).orderBy("cell").toArrow()
+    exact, cells_id = table["centroid"].null_count > 0, str(table["cells_id"][0])
+    if exact and settings.search == "auto" and _pixels(pictures) > GROWN * settings.exact_max_rows:
         return None
-    exact = rows[0]["centroid"] is None
-    return InForce(Cells(rows[0]["cells_id"], None if exact else np.array([r["centroid"] for r in rows], np.float32)), since)
+    return InForce(Cells(cells_id, None if exact else matrix_of(table["centroid"])), since)
+
+
+def _pixels(pictures: DataFrame) -> int:
+    return pictures.select("pixel_hash").distinct().count()
 
 
 def write_cells(context: JobContext, encoder_id: str, cells: Cells, in_force: InForce | None) -> None:
@@ -73,11 +78,38 @@ def write_cells(context: JobContext, encoder_id: str, cells: Cells, in_force: In
     own = (F.col("encoder_id") == encoder_id) & (F.col("dt") == F.lit(context.dt))
     if in_force and context.warehouse.read_or_empty(CELLS).where(own).isEmpty():
         return
-    text = _search_json(context.settings.clustering)
-    centroids = [None] if cells.centroids is None else cells.centroids.tolist()
-    rows = [(encoder_id, context.dt, cells.cells_id, text, i, c) for i, c in enumerate([] if in_force else centroids)]
-    frame = context.warehouse.spark.createDataFrame(rows, CELLS.schema)
+    facts = {"encoder_id": encoder_id, "dt": context.dt, "cells_id": cells.cells_id}
+    facts["search"] = _search_json(context.settings.clustering)
+    frame = _centroids(context, cells).where(F.lit(in_force is None)).withColumns({c: F.lit(v) for c, v in facts.items()})
     context.warehouse.overwrite_partition(CELLS, frame, encoder_id=encoder_id, dt=context.dt)
+
+
+def _centroids(context: JobContext, cells: Cells) -> DataFrame:
+    spark, columns = context.warehouse.spark, "cell int, centroid array<float>"
+    if cells.centroids is None:
+        return spark.createDataFrame([(0, None)], columns)
+    numbers = pa.array(np.arange(len(cells.centroids), dtype=np.int32))
+    return spark.createDataFrame(pa.table({"cell": numbers, "centroid": list_array(cells.centroids)}), columns)
+
+
+def later_lists_fell(context: JobContext, changes: DataFrame, cells_id: str, encoder_id: str) -> bool:
+    """Whether lists of later days are stored that were made on top of another state of this day: then they are no longer true,
+    and what they would have kept is searched again by the days to come.
+
+    Args:
+        context: of the run.
+        changes: of `neighbour_changes`, the day's.
+        cells_id: see `NEIGHBOURS`.
+        encoder_id: see `NEIGHBOURS`.
+    """
+    stored = context.warehouse.read_or_empty(NEIGHBOURS)
+    same = stored.where((F.col("cells_id") == cells_id) & (F.col("encoder_id") == encoder_id))
+    if same.where(F.col("dt") > F.lit(context.dt)).isEmpty():
+        return False
+    facts = F.struct(F.lit(True).alias("there"), "neighbours", "cells", "vector_hash")
+    before = same.where(F.col("dt") == F.lit(context.dt)).select("src", facts.alias("before"))
+    both = changes.select("src", facts.alias("now")).join(before, "src", "full")
+    return not both.where(~F.col("now").eqNullSafe(F.col("before"))).isEmpty()
 
 
 def stored_lists(context: JobContext, cells_id: str, encoder_id: str) -> DataFrame:

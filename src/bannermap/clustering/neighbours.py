@@ -123,7 +123,7 @@ def improvements(queries: np.ndarray, ids: np.ndarray, standing: Standing, block
     distinct, kind = distinct_rows(queries)
     floor = np.full(len(distinct), np.inf, np.float32)
     np.minimum.at(floor, kind, standing.floor[ids])
-    row, column = _reaching(queries[distinct], floor, block.vectors)
+    row, column = _reaching(queries[distinct], floor, block.vectors, k)
     cosine = pair_cosines(queries[distinct], block.vectors, row, column)
     row, dst, cosine = _expanded(row, column, cosine, block, k)
     own = _per_query(kind, -1 - np.arange(len(ids)), row, dst, cosine, k)  # no candidate has a negative number
@@ -132,12 +132,16 @@ def improvements(queries: np.ndarray, ids: np.ndarray, standing: Standing, block
     return nearest_first(src[entering], own.dst[entering], own.cosine[entering], k)
 
 
-def _reaching(queries: np.ndarray, floor: np.ndarray, candidates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(query row, candidate row) of all whose cosine may be at least the query's floor, whatever the product's rounding."""
-    least = floor - TOLERANCE * max(1.0, _largest_norm(queries) * _largest_norm(candidates))
+def _reaching(queries: np.ndarray, floor: np.ndarray, candidates: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """(query row, candidate row) of all that may be among a query's k best and at least its floor, whatever the product's
+    rounding."""
+    tolerance = TOLERANCE * max(1.0, _largest_norm(queries) * _largest_norm(candidates))
     found, step = [(np.empty(0, np.int64), np.empty(0, np.int64))], max(1, PRODUCTS // max(1, len(candidates)))
     for low in range(0, len(queries), step):
-        row, column = np.nonzero(queries[low : low + step] @ candidates.T >= least[low : low + step, None])
+        products, bar = queries[low : low + step] @ candidates.T, floor[low : low + step]
+        if len(candidates) > k:
+            bar = np.maximum(bar, np.partition(products, -k, axis=1)[:, -k])
+        row, column = np.nonzero(products >= bar[:, None] - tolerance)
         found.append((row + low, column))
     row, column = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return row, column

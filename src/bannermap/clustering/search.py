@@ -197,25 +197,25 @@ def k_best(rows: DataFrame, k: int) -> DataFrame:
 def _exact_rows(nodes: DataFrame, standing: Standing, settings: ClusteringSettings) -> DataFrame:
     """Askers against all nodes, and new nodes offered to the others; candidates in one shared block after the other."""
     step, k, found = settings.block_rows, settings.k_neighbors, []
+    shared = nodes.sparkSession.sparkContext.broadcast(standing)
     if standing.asks.any():
         candidates = np.flatnonzero(standing.kind != SURPLUS)
         blocks = (candidates[low : low + step] for low in range(0, len(candidates), step))
-        found += [_searched(nodes, block, _asking_kernel, standing, k) for block in blocks]
+        found += [_searched(nodes, block, _asking_kernel, shared, k) for block in blocks]
     if standing.keeps_any:
         new = np.flatnonzero(standing.kind == NEW)
         offered = (new[low : low + step] for low in range(0, len(new), step))
-        found += [_searched(nodes, block, _offering_kernel, standing, k) for block in offered]
+        found += [_searched(nodes, block, _offering_kernel, shared, k) for block in offered]
     rows = found[0] if found else nodes.sparkSession.createDataFrame([], NEIGHBOUR_ROWS.schema)
     for more in found[1:]:
         rows = rows.unionByName(more)
     return rows
 
 
-def _searched(nodes: DataFrame, candidates: np.ndarray, kernel: Callable[..., Any], standing: Standing, k: int) -> DataFrame:
+def _searched(nodes: DataFrame, candidates: np.ndarray, kernel: Callable[..., Any], standing: Any, k: int) -> DataFrame:
     ids, vectors = vectors_of(nodes, candidates)
-    context = nodes.sparkSession.sparkContext
-    block, stand = context.broadcast(make_block(vectors, ids)), context.broadcast(standing)
-    rows = NODE_VECTORS.select(nodes).mapInArrow(kernel(block, stand, k), NEIGHBOUR_ROWS.schema).persist()
+    block = nodes.sparkSession.sparkContext.broadcast(make_block(vectors, ids))
+    rows = NODE_VECTORS.select(nodes).mapInArrow(kernel(block, standing, k), NEIGHBOUR_ROWS.schema).persist()
     rows.count()  # now, so that the executors can let go of this block before the next one comes
     block.unpersist()
     return rows

@@ -148,7 +148,7 @@ def clustering_id(
     Late input for the same day, or for one before it, gives another name, so what was published under the first stays what it
     was.
     """
-    lanes = [F.sum(F.xxhash64(F.lit(seed), "banner_id", "pixel_hash").cast("decimal(38,0)")) for seed in (0, 1)]
+    lanes = [F.sum(F.xxhash64(F.lit(seed), "banner_id", "pixel_hash", "is_retired").cast("decimal(38,0)")) for seed in (0, 1)]
     digest = pictures.agg(F.count("*"), *lanes).collect()[0]
     rule = settings_json(settings.model_copy(update=dict.fromkeys(LAYOUT_SETTINGS)))
     text = "\n".join([*(str(v) for v in digest), encoder_id, rule, previous or "", cells_id or ""])

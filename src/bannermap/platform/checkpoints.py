@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from bannermap.platform.files import modified_ms, path_exists, remove
+from bannermap.platform.runs import say
 from bannermap.platform.whole_files import system_of, write_whole
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 DONE = "_SUCCESS"
+DAY_DIGITS = len("2026-01-31")
 
 
 @dataclass
@@ -27,7 +29,7 @@ class Checkpoints:
 
     Attributes:
         spark: the session.
-        folder: path or address; none to keep nothing on disk.
+        folder: path or address whose last part starts with the day; none to keep nothing on disk.
         resumed: names of what an earlier run had left.
     """
 
@@ -43,7 +45,7 @@ class Checkpoints:
             return made
         path = f"{self.folder}/{name}"
         if path_exists(self.spark, f"{path}/{DONE}"):
-            self.resumed.append(name)
+            self._resume(name)
         else:
             make().write.mode("overwrite").parquet(path)
         return self.spark.read.parquet(path)
@@ -57,7 +59,7 @@ class Checkpoints:
         path = f"{self.folder}/{name}.parquet"
         system, file = system_of(path)
         if path_exists(self.spark, path):
-            self.resumed.append(name)
+            self._resume(name)
             with system.open_input_file(file) as stream:
                 return pq.read_table(stream)
         made = make()
@@ -65,15 +67,17 @@ class Checkpoints:
         return made
 
     def end(self) -> None:
-        """Remove all, once the run has succeeded."""
-        if self.folder is not None:
-            remove(self.spark, self.folder)
+        """Remove all, and what runs of the same day on other input had left beside it; failing to harms nothing."""
+        if self.folder is None:
+            return
+        parent, _, own = self.folder.rpartition("/")
+        try:
+            for name in modified_ms(self.spark, parent):
+                if name[:DAY_DIGITS] == own[:DAY_DIGITS]:
+                    remove(self.spark, f"{parent}/{name}")
+        except Exception as error:  # whatever the file system raises: the run itself has done its work
+            say(f"{parent} could not be cleared ({error}); remove it by hand.")
 
-
-def checkpoints(spark: SparkSession, parent: str, prefix: str, name: str) -> Checkpoints:
-    """Checkpoints in ``parent/name``; other folders there whose name starts with ``prefix`` are of runs whose input has changed
-    since, and go."""
-    for other in modified_ms(spark, parent):
-        if other.startswith(prefix) and other != name:
-            remove(spark, f"{parent}/{other}")
-    return Checkpoints(spark, f"{parent}/{name}")
+    def _resume(self, name: str) -> None:
+        self.resumed.append(name)
+        say(f"{name}: taken from what a run that did not end had left in {self.folder}")

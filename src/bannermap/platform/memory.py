@@ -52,7 +52,7 @@ def family(roots: list[int]) -> list[int]:
     parents: dict[int, list[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
-            fields = stat.read_text().rpartition(")")[2].split()
+            fields = stat.read_bytes().rpartition(b")")[2].split()  # a name may hold anything
         except OSError:
             continue
         parents.setdefault(int(fields[1]), []).append(int(stat.parent.name))

@@ -115,6 +115,21 @@ class Warehouse:
         else:
             self._replace_delta_partition(table, declared, partition)
 
+    def overwrite_onwards(self, table: Table, frame: DataFrame, column: str, **partition: Any) -> None:
+        """`overwrite_partition` of a Delta table that also empties the partitions behind it, in the same commit.
+
+        Args:
+            table: which.
+            frame: rows of the named partition only.
+            column: one of ``partition``; partitions with the others' values and a greater value of this one are emptied.
+            partition: column name -> value.
+        """
+        declared = table.select(frame)
+        if self.read_only:
+            self._compute_only(table, declared)
+        else:
+            self._replace_delta_partition(table, declared, partition, onwards=column)
+
     def overwrite_partition_of_each(self, frames: Sequence[tuple[Table, DataFrame]], **partition: Any) -> None:
         """`overwrite_partition` for several tables at once: small commits are mostly waiting. All end before an error is raised.
 
@@ -201,9 +216,12 @@ class Warehouse:
         self._as_declared.add(table.name)
         return made
 
-    def _replace_delta_partition(self, table: Table, frame: DataFrame, partition: dict[str, Any]) -> None:
+    def _replace_delta_partition(
+        self, table: Table, frame: DataFrame, partition: dict[str, Any], onwards: str | None = None
+    ) -> None:
         self._create(table)
-        predicate = " AND ".join(f"{column} = {sql_literal(value)}" for column, value in partition.items())
+        each = (f"{column} {'>=' if column == onwards else '='} {sql_literal(value)}" for column, value in partition.items())
+        predicate = " AND ".join(each)
         frame.write.format("delta").mode("overwrite").option("replaceWhere", predicate).save(self.path(table))
 
     def _replace_parquet_partition(self, table: Table, frame: DataFrame, partition: dict[str, Any]) -> None:
