@@ -208,6 +208,24 @@ def tables_of(warehouse) -> dict[str, list[str]]:
 
 
 @pytest.mark.slow
+def test_what_comes_late_for_an_older_day_is_found_by_the_days_to_come_though_those_between_are_not_run_again(
+    spark, base_settings, tmp_path
+):
+    banners = growing_world(np.random.default_rng(9), 4)
+    late = {b.banner_id for b in banners if b.days[0] == 1 and banners.index(b) % 2}
+    warehouse, settings = Warehouse(spark, str(tmp_path)), settings_for(base_settings, search="cells")
+    for number, told in ((0, False), (1, False), (2, False), (1, True), (3, True)):
+        known = [b for b in banners if b.days[0] <= number and (told or b.banner_id not in late)]
+        store(warehouse, known, range(number, number + 1))
+        run_stage(STAGE, warehouse, settings, day(number))
+    in_order = warehouse.read(CELLS).orderBy("cell").collect()
+    assert late and {r["dt"] for r in in_order} == {FIRST}
+    nodes = {b.pixel_hash: np.asarray(b.vector, np.float32) for b in banners}
+    expected = oracle(nodes, np.array([r["centroid"] for r in in_order], np.float32))
+    assert newest_lists(warehouse, day(3)) == expected
+
+
+@pytest.mark.slow
 def test_a_rebuild_learns_cells_drops_the_unseen_and_keeps_ids(spark, base_settings, tmp_path):
     rng = np.random.default_rng(5)
     centres = unit(rng.normal(size=(5, 12)))

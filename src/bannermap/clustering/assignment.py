@@ -56,7 +56,7 @@ def known_pictures(members: DataFrame, clusters: DataFrame) -> DataFrame:
 
 
 def picture_vectors(contents: DataFrame, vectors: DataFrame) -> DataFrame:
-    """`CLUSTERED_VECTORS`: per picture the vector of the smallest content_hash that has one, as clusterings take it.
+    """`CLUSTERED_VECTORS`: per picture the vector of the smallest content_hash that has one.
 
     Args:
         contents: pixel_hash, content_hash; a picture may have several.
