@@ -88,7 +88,7 @@ def main() -> int:
     parser.add_argument("--edges-per-node", type=int, default=10)
     parser.add_argument("--naive", type=int, default=200_000, help="nodes up to which the forest is made in plain Python too")
     parser.add_argument("--work", type=Path, help="folder for the lists, kept; without, a temporary one")
-    parser.add_argument("--master", default="local[4]")
+    parser.add_argument("--master", default="local[4,4]")
     parser.add_argument("--driver-memory", default="3g")
     parser.add_argument("--threads", type=int, default=4, help="that write the lists")
     args = parser.parse_args()
