@@ -49,12 +49,13 @@ def kill_in_phase(job: str, phase: str, config: Path, delay_s: float) -> str:
 def test_every_job_killed_and_run_again_leaves_the_same_tables(world, spark, tmp_path):
     calm, rough = (overlay(world, tmp_path / name) for name in ("calm", "rough"))
     rng = random.Random(11)
-    complete(start("daily_pipeline", calm, FIRST_DAY), calm)
+    undisturbed = start("daily_pipeline", calm, FIRST_DAY)
     said = {}
     for job, phases in KILLED_AT.items():
         for phase in phases:
             said[job] = kill_in_phase(job, phase, rough, rng.uniform(0.0, 0.8))
         complete(start(job, rough, FIRST_DAY), rough)
+    complete(undisturbed, calm)
     taken = [line.split(":")[0].split()[-1] for line in said["cluster_banners"].splitlines() if "taken from what" in line]
     assert taken == ["neighbours", "forest"], "the second attempt searches nothing again"
     assert not list((tmp_path / "rough/warehouse/_staging").glob("cluster_banners/*")), "nothing is left aside"

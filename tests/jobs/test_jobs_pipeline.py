@@ -1,22 +1,32 @@
-"""The chain over the sample world, a dry run of it, and a folder of one's own images."""
+"""The chain over the sample world and what reads its tables: a dry run, the notebook, `assign_banners`; and a folder of one's own
+images. One file, since the chain takes minutes and each file has its own."""
 
 from __future__ import annotations
 
 import datetime
+import shutil
+from pathlib import Path
 
+import assign_banners
 import daily_pipeline
+import nbformat
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from nbclient import NotebookClient
 from pages import data_of
 from PIL import Image
+from processes import ROOT, checksums, complete, overlay, start
 
-from bannermap.platform.cli import run_stage
+from bannermap.platform.cli import main, run_stage
 from bannermap.platform.storage import Warehouse
 from bannermap.platform.tables import (
+    BANNER_ASSIGNMENTS,
+    BANNER_DAYS,
     BANNERS,
     CLUSTER_MEMBERS,
+    CLUSTERINGS,
     CLUSTERS,
     IMAGE_FETCHES,
     NEIGHBOURS,
@@ -109,3 +119,54 @@ def test_a_folder_of_images_gives_clusters_and_a_report(spark, base_settings, tm
     assert [r.first_seen_dt for r in warehouse.read(BANNERS).select("first_seen_dt").distinct().collect()] == [DAY]
     page = (out / "report/index.html").read_text()
     assert len(data_of(page)["cards"]) == 3 and "not_an_image" in page
+
+
+@pytest.mark.slow
+def test_the_command_assigns_a_days_banners_and_adds_one_table(chain, spark, tmp_path):
+    settings, warehouse, _ = chain
+    shutil.copytree(warehouse.root, tmp_path / "warehouse")
+    last = days_of(settings.sample)[-1]
+    config = overlay(Path(settings.paths.banner_log).parent, tmp_path)
+    first = warehouse.read(CLUSTERINGS).where(f"dt = DATE'{FIRST_DAY}'").head(1)[0]["clustering_id"]
+    text = config.read_text()
+    config.write_text(f"{text}assignment: {{clustering_id: {first}}}\n")
+    before = checksums(spark, tmp_path)
+    complete(start("assign_banners", config, last), config)
+    after = checksums(spark, tmp_path)
+    assert {name: digest for name, digest in after.items() if name != BANNER_ASSIGNMENTS.name} == before
+    assigned = Warehouse(spark, str(tmp_path / "warehouse"))
+    rows = assigned.read(BANNER_ASSIGNMENTS)
+    of_day = assigned.read(BANNER_DAYS).where(f"dt = DATE'{last}'").select("banner_id")
+    assert sorted(rows.select("banner_id").collect()) == sorted(of_day.collect())
+    assert {(r["dt"], r["clustering_id"]) for r in rows.select("dt", "clustering_id").distinct().collect()} == {(last, first)}
+    members = {
+        r["banner_id"]: r["cluster_id"] for r in assigned.read(CLUSTER_MEMBERS).where(f"clustering_id = '{first}'").collect()
+    }
+    found = rows.collect()
+    assert all(members[r["banner_id"]] == r["cluster_id"] for r in found if r["reason"] == "member")
+    assert {"member", "nearest_picture"} <= {r["reason"] for r in found}
+    run = assigned.read(RUNS).where("job = 'assign_banners'").collect()
+    assert [(r["status"], r["rows_out"]) for r in run] == [("succeeded", len(found))]
+
+
+def test_a_name_that_no_clustering_has_ends_before_spark_starts(monkeypatch, capsys):
+    monkeypatch.setenv("BANNERMAP_HOME", str(ROOT))
+    options = ["--date", str(FIRST_DAY), "--set", "assignment.clustering_id=yesterday"]
+    assert main(assign_banners.JOB, options) == 2
+    assert "'yesterday' cannot be a clustering" in capsys.readouterr().err
+    assert main(assign_banners.JOB, [*options[:3], "assignment.clustering=2026"]) == 2
+
+
+@pytest.mark.slow
+def test_exploring_clusters_leads_from_tables_to_pictures(chain, monkeypatch):
+    _, warehouse, _ = chain
+    monkeypatch.setenv("BANNERMAP_HOME", str(ROOT))
+    monkeypatch.setenv("BANNERMAP_WAREHOUSE", warehouse.root)
+    monkeypatch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
+    notebook = nbformat.read(ROOT / "notebooks/01_explore_clusters.ipynb", as_version=4)
+    done = NotebookClient(notebook, timeout=300, kernel_name="python3").execute(cwd=str(ROOT / "notebooks"))
+    outputs = [o for cell in done.cells if cell.cell_type == "code" for o in cell.outputs]
+    shown = [o.get("data", {}) for o in outputs]
+    assert not [o for o in outputs if o.output_type == "error"]
+    assert sum("data:image/webp;base64," in "".join(d.get("text/html", "")) for d in shown) >= 6
+    assert sum("image/png" in d for d in shown) == 2

@@ -100,7 +100,8 @@ def find_neighbours(
     """
     cells = kept.cells if kept else chosen_cells(nodes, rank, settings, checkpoints)
     standing = kept.standing if kept else Standing.nothing_kept(len(rank))
-    standing = standing.with_surplus(surplus_nodes(nodes, settings.k_neighbors))
+    if len(rank) > settings.block_rows:  # fewer nodes cost little whatever they are
+        standing = standing.with_surplus(surplus_nodes(nodes, settings.k_neighbors))
 
     def best(rows: DataFrame) -> DataFrame:
         all_rows = rows.unionByName(rows_of(kept.rows, standing.kind == KEPT)) if kept else rows

@@ -1,4 +1,4 @@
-"""Two weeks of the sample world, whose campaigns start, change, merge and end: ids by the rule, and who keeps theirs."""
+"""Ten days of the sample world, whose campaigns start, change, merge and end: ids by the rule, and who keeps theirs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bannermap.embedding.encoders.interface import encode_pictures, make_encoder
 from bannermap.embedding.statuses import Failure
 from bannermap.sample.world import days_of, write_world
 
-DAYS = 14
+DAYS = 10
 
 
 @pytest.fixture(scope="module")
