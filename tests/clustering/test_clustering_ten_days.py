@@ -22,9 +22,9 @@ DAYS = 10
 
 
 @pytest.fixture(scope="module")
-def fortnight(base_settings, tmp_path_factory):
+def world(base_settings, tmp_path_factory):
     """Banner -> (first day, vector), and the world's campaigns."""
-    home = tmp_path_factory.mktemp("fortnight")
+    home = tmp_path_factory.mktemp("world")
     sample = base_settings.sample.model_copy(update={"size": "tiny", "days": DAYS, "seed": 11, "out": str(home)})
     write_world(sample)
     encoder = make_encoder(base_settings.encoder)
@@ -46,9 +46,9 @@ def encoded(path: Path, settings, encoder) -> np.ndarray | None:
 
 
 @pytest.fixture(scope="module")
-def lived(fortnight, base_settings):
+def lived(world, base_settings):
     """Per day: its clusters by inherited id, the banners seen by then, and the lineage with ids."""
-    days, banners, _ = fortnight
+    days, banners, _ = world
     old: dict[str, str] = {}
     births: dict[str, datetime.date] = {}
     told = []
@@ -94,5 +94,5 @@ def test_every_other_change_has_its_row(lived):
     assert kinds["created"] > DAYS and kinds["kept"] > 0
 
 
-def test_the_world_lives(fortnight):
-    assert set(fortnight[2]["kind"]) == {"started", "changed", "merged", "ended"}
+def test_the_world_lives(world):
+    assert set(world[2]["kind"]) == {"started", "changed", "merged", "ended"}
