@@ -155,7 +155,13 @@ def test_hashes_are_told_by_their_first_letters_and_names_whole(name, shown):
 )
 def test_the_search_says_what_it_missed_and_how_even_its_cells_are(found, told, not_told):
     text = render(report(search=found), 99, ROOM).files["index.html"]
-    section = text[text.index('<section id="search"') :].split("</section>")[0]
+    section = text[text.index('<section id="neighbours"') :].split("</section>")[0]
     assert all(words in section for words in told)
     assert not any(words in section for words in not_told)
     assert section.count("<tr>") == (6 if "edge_recall" in found else 0)
+
+
+def test_no_two_things_on_a_page_have_the_same_id():
+    for text in render(report(), 5, ROOM).files.values():
+        ids = re.findall(r'\sid="([^"]+)"', text.split("<script")[0])
+        assert len(ids) == len(set(ids))
