@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from bannermap.clustering import transforms as t
 from bannermap.clustering.assigning import MEMBER, NO_VECTOR, REASONS, SAME_PICTURE
 from bannermap.clustering.assignment import StoredThemes, assigned_pictures, known_pictures, picture_vectors
-from bannermap.clustering.assignment_choice import Stored, chosen_clustering
+from bannermap.clustering.assignment_choice import MENDED_BY, Stored, chosen_clustering
 from bannermap.clustering.frames import KNOWN_PICTURES, PICTURE_ASSIGNMENTS
 from bannermap.clustering.themes import ThemeFit
 from bannermap.platform.cli import Stage
@@ -110,7 +110,7 @@ def _clustered_vectors(
     if pictures != clustering.nodes:
         raise InputError(
             f"{clustering.clustering_id} was made of {clustering.nodes} pictures, and cluster_members has {pictures} of them. "
-            "Run cluster_banners again for its day, or name another in assignment.clustering_id."
+            f"{MENDED_BY}"
         )
     contents = _contents(context, clustering, members.where("cluster_id IS NOT NULL"))
     clustered = picture_vectors(contents, vectors).persist(StorageLevel.DISK_ONLY)

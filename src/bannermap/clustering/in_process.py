@@ -7,7 +7,7 @@ import numpy as np
 from bannermap.clustering.cohesion import fixed_point_scale, squared_norms, to_fixed_point
 from bannermap.clustering.forest import edges_at_least, spanning_forest
 from bannermap.clustering.hierarchy import Hierarchy, build_hierarchy, level_thresholds
-from bannermap.clustering.neighbours import NeighbourLists, make_block, nearest_first, search_block
+from bannermap.clustering.neighbours import NeighbourLists, best_of, make_block, search_block
 from bannermap.clustering.recursion import Recursion, level_figures, refine_all
 from bannermap.platform.errors import InputError
 from bannermap.platform.settings import ClusteringSettings
@@ -62,13 +62,10 @@ def all_neighbours(vectors: np.ndarray, settings: ClusteringSettings) -> Neighbo
         settings: ``k_neighbors`` and ``block_rows``.
     """
     ids, k, step = np.arange(len(vectors)), settings.k_neighbors, settings.block_rows
-    best = NeighbourLists(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
+    best = NeighbourLists.none()
     for low in range(0, len(vectors), step):
         block = make_block(vectors[low : low + step], ids[low : low + step])
-        new = search_block(vectors, ids, block, k)
-        both = zip((best.src, best.dst, best.cosine), (new.src, new.dst, new.cosine), strict=True)
-        src, dst, cosine = (np.concatenate(pair) for pair in both)
-        best = nearest_first(src, dst, cosine, k)
+        best = best_of([best, search_block(vectors, ids, block, k)], k)
     return best
 
 

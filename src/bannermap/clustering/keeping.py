@@ -102,8 +102,7 @@ def later_lists_fell(context: JobContext, changes: DataFrame, cells_id: str, enc
         cells_id: see `NEIGHBOURS`.
         encoder_id: see `NEIGHBOURS`.
     """
-    stored = context.warehouse.read_or_empty(NEIGHBOURS)
-    same = stored.where((F.col("cells_id") == cells_id) & (F.col("encoder_id") == encoder_id))
+    same = _all_lists(context, cells_id, encoder_id)
     if same.where(F.col("dt") > F.lit(context.dt)).isEmpty():
         return False
     facts = F.struct(F.lit(True).alias("there"), "neighbours", "cells", "vector_hash")
@@ -112,11 +111,14 @@ def later_lists_fell(context: JobContext, changes: DataFrame, cells_id: str, enc
     return not both.where(~F.col("now").eqNullSafe(F.col("before"))).isEmpty()
 
 
+def _all_lists(context: JobContext, cells_id: str, encoder_id: str) -> DataFrame:
+    stored = context.warehouse.read_or_empty(NEIGHBOURS)
+    return stored.where((F.col("cells_id") == cells_id) & (F.col("encoder_id") == encoder_id))
+
+
 def stored_lists(context: JobContext, cells_id: str, encoder_id: str) -> DataFrame:
     """The lists as the day before left them: src, neighbours, cells, vector_hash; pictures that are gone are absent."""
-    stored = context.warehouse.read_or_empty(NEIGHBOURS)
-    same = stored.where((F.col("cells_id") == cells_id) & (F.col("encoder_id") == encoder_id))
-    earlier = same.where(F.col("dt") < F.lit(context.dt))
+    earlier = _all_lists(context, cells_id, encoder_id).where(F.col("dt") < F.lit(context.dt))
     newest = (
         earlier.groupBy("src").agg(F.max_by(F.struct("neighbours", "cells", "vector_hash"), "dt").alias("l")).select("src", "l.*")
     )

@@ -7,7 +7,7 @@ goes when the run has succeeded.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -23,19 +23,17 @@ DONE = "_SUCCESS"
 DAY_DIGITS = len("2026-01-31")
 
 
-@dataclass
+@dataclass(frozen=True)
 class Checkpoints:
     """Results of phases.
 
     Attributes:
         spark: the session.
         folder: path or address whose last part starts with the day; none to keep nothing on disk.
-        resumed: names of what an earlier run had left.
     """
 
     spark: SparkSession
     folder: str | None
-    resumed: list[str] = field(default_factory=list)
 
     def frame(self, name: str, make: Callable[[], DataFrame]) -> DataFrame:
         """A frame as an earlier run left it, or computed now; without a folder it is persisted."""
@@ -79,5 +77,4 @@ class Checkpoints:
             say(f"{parent} could not be cleared ({error}); remove it by hand.")
 
     def _resume(self, name: str) -> None:
-        self.resumed.append(name)
         say(f"{name}: taken from what a run that did not end had left in {self.folder}")
