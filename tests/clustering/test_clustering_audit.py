@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pyspark.sql import functions as F
 from test_clustering_on_spark import content_hashes, write_embeddings
 from worlds import nested_groups
 
 from bannermap.clustering.audit import NOTHING, audited, recall_verdict, share_of
 from bannermap.clustering.auditing import audit_search, check_recall, search_figures
+from bannermap.clustering.cell_search import asked_cells
 from bannermap.clustering.cells import cell_block, learn_cells, nearest_cells
 from bannermap.clustering.frames import NEIGHBOUR_ROWS, NODE_VECTORS
 from bannermap.clustering.in_process import all_neighbours
@@ -85,7 +87,8 @@ def test_the_audit_on_spark_equals_the_one_by_hand_for_any_partitioning(spark):
     )
     for partitions in (1, 6):
         nodes = spark.createDataFrame([(i, v.tolist()) for i, v in enumerate(vectors)], NODE_VECTORS.schema)
-        assert audit_search(nodes.repartition(partitions), rows, rank, cluster_of, settings, centroids) == by_hand
+        asked = asked_cells(nodes.withColumn("cells", F.lit(None).cast("array<int>")), centroids, 3)
+        assert audit_search(nodes.repartition(partitions), rows, rank, cluster_of, settings, asked) == by_hand
 
 
 def test_a_poor_search_is_refused_or_warned_of(capsys):

@@ -12,10 +12,9 @@ import pyarrow.compute as pc
 
 from bannermap.clustering.arrow import batch_of, large_chunks, matrix_of
 from bannermap.clustering.audit import Audit, Interval, audited, recall_verdict
-from bannermap.clustering.cells import cell_block, nearest_cells
-from bannermap.clustering.frames import NEIGHBOUR_ROWS, NODE_HOMES, NODE_VECTORS
+from bannermap.clustering.frames import ASKED_CELLS, NEIGHBOUR_ROWS, NODE_VECTORS
 from bannermap.clustering.neighbours import NeighbourLists, best_of, make_block, search_block
-from bannermap.clustering.search import k_best, smallest, vectors_of
+from bannermap.clustering.search import k_best, rows_of, smallest, vectors_of
 from bannermap.platform.errors import QualityError
 from bannermap.platform.runs import say
 
@@ -36,7 +35,7 @@ def audit_search(
     rank: np.ndarray,
     cluster_of: np.ndarray,
     settings: ClusteringSettings,
-    centroids: np.ndarray | None = None,
+    asked: DataFrame | None = None,
 ) -> Audit:
     """What the search missed.
 
@@ -46,12 +45,12 @@ def audit_search(
         rank: int64 (n,), by node; nodes of the smallest are searched. Not the rank that cells were learned by.
         cluster_of: int64 (n,), by node; -1 for none.
         settings: ``audit``, ``k_neighbors`` and ``first_threshold``.
-        centroids: float32 (c, d), of the cells that the search asked; none where it asked none.
+        asked: `ASKED_CELLS` of the search; none where there are no cells.
     """
     sample, vectors = vectors_of(nodes, smallest(rank, settings.audit.sample_rows))
     exact = _lists(k_best(_exhaustive(nodes, sample, vectors, settings.k_neighbors), settings.k_neighbors))
     found = _lists(_touching(rows, sample))
-    home = None if centroids is None else _homes(nodes, centroids, np.union1d(sample, exact.dst), len(rank))
+    home = None if asked is None else _homes(asked, np.union1d(sample, exact.dst), len(rank))
     return audited(exact, found, sample, cluster_of, settings.first_threshold, home)
 
 
@@ -128,19 +127,12 @@ def _touching(rows: DataFrame, sample: np.ndarray) -> DataFrame:
     return rows.mapInArrow(keep, NEIGHBOUR_ROWS.schema)
 
 
-def _homes(nodes: DataFrame, centroids: np.ndarray, wanted: np.ndarray, total: int) -> np.ndarray:
-    """int64 (n,): the cell that each wanted node lives in, -1 for others."""
-    shared = nodes.sparkSession.sparkContext.broadcast((wanted, centroids))
-
-    def look(batches: Batches) -> Iterator[pa.RecordBatch]:
-        cells = cell_block(shared.value[1])
-        kept = (batch.filter(pa.array(np.isin(batch["node"].to_numpy(), shared.value[0]))) for batch in batches)
-        for chunk in large_chunks(kept, BLOCK_ROWS):
-            yield batch_of(NODE_HOMES, chunk["node"].to_numpy(), nearest_cells(matrix_of(chunk["vector"]), cells, 1).ravel())
-
-    found = NODE_VECTORS.select(nodes).mapInArrow(look, NODE_HOMES.schema).toArrow()
-    home = np.full(total, -1, np.int64)
-    home[found["node"].to_numpy()] = found["home"].to_numpy()
+def _homes(asked: DataFrame, nodes: np.ndarray, total: int) -> np.ndarray:
+    """int64 (n,): the cell that each of some nodes lives in, -1 for others."""
+    wanted, home = np.zeros(total, np.bool_), np.full(total, -1, np.int64)
+    wanted[nodes] = True
+    found = rows_of(ASKED_CELLS.select(asked), wanted).toArrow()
+    home[found["node"].to_numpy()] = matrix_of(found["cells"])[:, 0]
     return home
 
 

@@ -178,18 +178,18 @@ def answered(batches: Iterable[pa.RecordBatch], standing: Standing, k: int) -> I
         homes += [chunk.slice(0, inside)] if inside else []
         if inside < chunk.num_rows:
             if here is None:
-                here, homes = inhabitants(homes), _asking(homes)
-                yield from (_batch(answers(home, here, standing, k)) for home in homes)
-                homes.clear()
+                here = inhabitants(homes)
+                yield from _at_home(homes, here, standing, k)
             yield _batch(answers(chunk.slice(inside), here, standing, k))
-    if homes:
-        here, homes = inhabitants(homes), _asking(homes)
-        yield from (_batch(answers(home, here, standing, k)) for home in homes)
+    if here is None:
+        yield from _at_home(homes, inhabitants(homes), standing, k)
 
 
-def _asking(homes: list[pa.Table]) -> list[pa.Table]:
-    """Without those that only live here, whose vectors need not be held any longer."""
-    return [home.filter(pc.equal(home["role"], int(Role.LIVES_AND_ASKS))) for home in homes]
+def _at_home(homes: list[pa.Table], here: Inhabitants, standing: Standing, k: int) -> Iterator[pa.RecordBatch]:
+    """Answers to those that live here and ask. ``homes`` ends empty: vectors of the others need not be held any longer."""
+    asking = [home.filter(pc.equal(home["role"], int(Role.LIVES_AND_ASKS))) for home in homes]
+    homes.clear()
+    yield from (_batch(answers(home, here, standing, k)) for home in asking)
 
 
 def inhabitants(homes: list[pa.Table]) -> Inhabitants:

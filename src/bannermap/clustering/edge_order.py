@@ -46,7 +46,14 @@ def _descending(cosine: np.ndarray) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
-def places_of(low, high, cosine, bounds_low, bounds_high, bounds_cosine):  # type: ignore[no-untyped-def]
+def places_of(
+    low: np.ndarray,
+    high: np.ndarray,
+    cosine: np.ndarray,
+    bounds_low: np.ndarray,
+    bounds_high: np.ndarray,
+    bounds_cosine: np.ndarray,
+) -> np.ndarray:
     """int64 (b,): for each bound, the first place in a sequence of edges, strongest first, that does not come before it."""
     places = np.empty(len(bounds_cosine), np.int64)
     for i in range(len(places)):

@@ -130,8 +130,9 @@ def _forest(rows: DataFrame, nodes: int, settings: ClusteringSettings, checkpoin
 def _audit(
     vectors: DataFrame, found: Found, rank: np.ndarray, cluster_of: np.ndarray, settings: ClusteringSettings
 ) -> Audit | None:
-    centroids = found.cells.centroids
-    return None if centroids is None else audit_search(vectors, found.rows, rank, cluster_of, settings, centroids)
+    if found.cells.centroids is None:
+        return None
+    return audit_search(vectors, found.rows, rank, cluster_of, settings, found.asked)
 
 
 def _weakest_link(hierarchy: Hierarchy, accepted: np.ndarray) -> float:

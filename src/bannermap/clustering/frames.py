@@ -28,13 +28,6 @@ NODE_VECTORS = _frame(
     node="bigint: see nodes",
     vector="array<float>: unit length",
 )
-NODE_HOMES = _frame(
-    "node_homes",
-    "Where a node lives.",
-    key=("node",),
-    node="bigint: see nodes",
-    home="bigint: number of its cell",
-)
 NEIGHBOUR_ROWS = _frame(
     "neighbour_rows",
     "Neighbour lists, flat.",
