@@ -60,7 +60,7 @@ def equals_naive(forest: Edges, folder: Path, min_cosine: float) -> bool:
     return list(zip((-forest.cosine).tolist(), forest.low.tolist(), forest.high.tolist(), strict=True)) == expected
 
 
-def run(settings: Settings, graph: Graph, folder: Path, naive: int) -> dict:
+def run(settings: Settings, graph: Graph, folder: Path, naive: int, home: str) -> dict:
     """One forest: figures."""
     phases = Phases()
     with peak_memory([os.getpid()]) as peak:
@@ -68,7 +68,7 @@ def run(settings: Settings, graph: Graph, folder: Path, naive: int) -> dict:
             spark = build_session(settings.spark)
         with phases("merge forests"):
             rows = spark.read.schema("src bigint, dst bigint, cosine float").parquet(str(folder))
-            forest = forest_of(rows, graph.nodes, settings.clustering)
+            forest = forest_of(rows, graph.nodes, settings.clustering, f"{home}/runs")
         merged_mb = peak.mb
         with phases("order the nodes"):
             hierarchy = build_hierarchy(graph.nodes, forest, level_thresholds(settings.clustering))
@@ -101,7 +101,7 @@ def main() -> int:
             print(f"  write lists: {time.monotonic() - began:.1f} s, {size_mb(folder):.0f} MB", flush=True)
         extra = {"spark.ui.enabled": "false", "spark.driver.memory": args.driver_memory, "spark.master": args.master}
         given = [f"spark.extra={json.dumps({**extra, 'spark.local.dir': f'{home}/local'})}"]
-        facts = run(load_settings(ROOT / "conf/base.yaml", [], given), graph, folder, args.naive)
+        facts = run(load_settings(ROOT / "conf/base.yaml", [], given), graph, folder, args.naive, home)
     print(json.dumps({**facts, "lists_mb": 0 if not folder.exists() else round(size_mb(folder))}))
     return int(bool(facts["stronger_candidates"]) or not facts.get("equals_naive", True))
 

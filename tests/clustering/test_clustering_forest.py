@@ -184,24 +184,25 @@ LAYOUTS = [(1, 1, None), (2, 7, TINY), (17, 4, Limits(task=400, run=100, pack=10
 
 
 @pytest.mark.parametrize("values", [3, 100_000])
-def test_spark_gives_the_naive_forest_for_any_layout_and_limits(spark, values):
+def test_spark_gives_the_naive_forest_for_any_layout_and_limits(spark, values, tmp_path):
     rng = np.random.default_rng(values)
     edges = random_edges(rng, 300, 1500, values)
     expected = naive_forest([e for e in triples(edges) if e[2] >= -0.2])
     batch, kept = spark.conf.get(BATCH_ROWS), set(spark.sparkContext._jsc.getPersistentRDDs())
     for partitions, least, limits in LAYOUTS:
         rows = rows_frame(spark, edges, rng, partitions).persist()
-        found = forest_of(rows, 300, ClusteringSettings(initial_threshold=-0.2, partitions=least), limits)
+        folder = f"{tmp_path}/{partitions}"
+        found = forest_of(rows, 300, ClusteringSettings(initial_threshold=-0.2, partitions=least), folder, limits)
         assert triples(found) == expected
         rows.unpersist()
     assert spark.conf.get(BATCH_ROWS) == batch
     assert set(spark.sparkContext._jsc.getPersistentRDDs()) <= kept
 
 
-def test_spark_gives_no_edges_where_there_are_none(spark):
+def test_spark_gives_no_edges_where_there_are_none(spark, tmp_path):
     rows = spark.createDataFrame([(0, 1, 0.5)], NEIGHBOUR_ROWS.schema)
     for limits in (None, TINY):
-        assert len(forest_of(rows, 2, ClusteringSettings(initial_threshold=0.75, partitions=2), limits)) == 0
+        assert len(forest_of(rows, 2, ClusteringSettings(initial_threshold=0.75, partitions=2), str(tmp_path), limits)) == 0
 
 
 def test_neighbouring_partitions_are_merged_with_each_other(spark):

@@ -121,7 +121,8 @@ def cluster_nodes(
 
 def _forest(rows: DataFrame, nodes: int, settings: ClusteringSettings, checkpoints: Checkpoints) -> Edges:
     def make() -> pa.Table:
-        return pa.table(vars(forest_of(rows, nodes, settings)))
+        with checkpoints.scratch("runs") as folder:
+            return pa.table(vars(forest_of(rows, nodes, settings, folder)))
 
     kept = checkpoints.table("forest", make)
     return Edges(**{name: kept[name].to_numpy() for name in kept.column_names})

@@ -1,8 +1,9 @@
 """The maximum spanning forest on Spark, from neighbour lists of any size.
 
 Each task makes forests of its share; forests of neighbouring tasks are merged in a tree as long as that takes something away;
-what is left is cut into runs by strength, which the driver reads strongest first. No task holds more edges than `Limits` says.
-The driver holds a number per node, the edges that it keeps and a run.
+what is left is cut into runs by strength, which tasks write as files and the driver reads strongest first: through Spark each run
+would stay in the JVM's heap until the last was read. No task holds more edges than `Limits` says. The driver holds a number per
+node, the edges that it keeps and a run.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +21,8 @@ from pyspark.sql import functions as F
 from bannermap.clustering.arrow import batch_of, large_chunks
 from bannermap.clustering.edge_order import places_of, strongest_first
 from bannermap.clustering.forest import Edges, edges_at_least, forests, merged_runs, node_type, spanning_forest
-from bannermap.clustering.frames import EDGE_PACKS, NEIGHBOUR_ROWS
+from bannermap.clustering.frames import EDGE_PACKS, EDGE_RUNS, NEIGHBOUR_ROWS
+from bannermap.platform.whole_files import system_of, write_whole
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -42,13 +44,13 @@ class Limits:
 
     Attributes:
         task: edges of a forest above which a task begins another one; it holds twice as many, at about 60 bytes.
-        run: edges, about, that the driver takes in at once; the JVM holds several copies of a run while it passes through.
+        run: edges, about, that the driver takes in at once.
         pack: edges of a row on the way.
         batch: neighbour rows that Spark hands to a task at once; its batches are sized for images.
     """
 
     task: int = 4_000_000
-    run: int = 500_000
+    run: int = 2_000_000
     pack: int = 131_072
     batch: int = 131_072
 
@@ -58,13 +60,14 @@ class Limits:
         return max(1, self.run // 4096)
 
 
-def forest_of(rows: DataFrame, nodes: int, settings: ClusteringSettings, limits: Limits | None = None) -> Edges:
+def forest_of(rows: DataFrame, nodes: int, settings: ClusteringSettings, folder: str, limits: Limits | None = None) -> Edges:
     """The maximum spanning forest of the neighbour graph, strongest edge first.
 
     Args:
         rows: `NEIGHBOUR_ROWS`, read once. Partitions that hold lists of nodes near each other leave the least to be merged.
         nodes: n; node ids are 0 .. n - 1.
         settings: ``first_threshold``, and ``partitions``, which there are at least.
+        folder: address that tasks and driver reach, of nothing else; the caller removes it.
         limits: other ones than usual.
 
     Returns:
@@ -73,11 +76,8 @@ def forest_of(rows: DataFrame, nodes: int, settings: ClusteringSettings, limits:
     limits = limits or Limits()
     with _batches_of(rows.sparkSession, limits.batch), contextlib.ExitStack() as held:
         packs, sample = _merged(_partition_forests(rows, node_type(nodes), settings, limits), nodes, limits, held)
-        runs = _runs(packs, sample, nodes, limits).persist(StorageLevel.DISK_ONLY)
-        held.callback(runs.unpersist)
-        runs.count()  # now, on all cores: reading them one by one would make them one by one
-        read = runs.select("low", "high", "cosine").toLocalIterator(prefetchPartitions=True)
-        return merged_runs((_unpacked(node_type(nodes), *row) for row in read), nodes)
+        written = _write_runs(packs, sample, nodes, folder, limits)
+        return merged_runs((_read_run(folder, run) for run in written), nodes)
 
 
 @contextlib.contextmanager
@@ -144,8 +144,8 @@ def _on_disk(packs: DataFrame, kind: np.dtype, limits: Limits, held: contextlib.
     return kept, Edges(*(table[c].to_numpy() for c in NEIGHBOUR_ROWS.columns))
 
 
-def _runs(packs: DataFrame, sample: Edges, nodes: int, limits: Limits) -> DataFrame:
-    """`EDGE_PACKS`, a partition for each run: all edges of a run are stronger than those of the next."""
+def _write_runs(packs: DataFrame, sample: Edges, nodes: int, folder: str, limits: Limits) -> list[int]:
+    """A file for each run; their numbers, ascending. All edges of a run are stronger than those of the next."""
     bounds, kind = run_bounds(sample, -(-len(sample) * limits.stride // limits.run)), node_type(nodes)
 
     def cut(batches: Batches) -> Iterator[pa.RecordBatch]:
@@ -156,11 +156,38 @@ def _runs(packs: DataFrame, sample: Edges, nodes: int, limits: Limits) -> DataFr
                 yield _pack(int(run), edges[ends[run] : ends[run + 1]])
 
     def order(batches: Batches) -> Iterator[pa.RecordBatch]:
-        if parts := list(_packs_of(batches, kind)):
-            yield from _packed_forests([spanning_forest(Edges.joined(parts))], limits)
+        kept = list(batches)
+        if parts := list(_packs_of(kept, kind)):
+            run, forest = kept[0]["run"][0].as_py(), spanning_forest(Edges.joined(parts))
+            _write_run(folder, run, forest)
+            yield batch_of(EDGE_RUNS, pa.array([run], pa.int32()), pa.array([len(forest)], pa.int64()))
 
-    sent = packs.mapInArrow(cut, EDGE_PACKS.schema)
-    return sent.repartitionById(len(bounds) + 1, "run").mapInArrow(order, EDGE_PACKS.schema)
+    sent = packs.mapInArrow(cut, EDGE_PACKS.schema).repartitionById(len(bounds) + 1, "run")
+    written = sent.mapInArrow(order, EDGE_RUNS.schema).toArrow()
+    return sorted(written["run"].to_pylist())
+
+
+def _write_run(folder: str, run: int, edges: Edges) -> None:
+    system, path = _run_file(folder, run)
+    table = pa.table(vars(edges))
+    write_whole(system, path, lambda stream: _write_ipc(stream, table))
+
+
+def _write_ipc(stream: Any, table: pa.Table) -> None:
+    with pa.ipc.new_file(stream, table.schema) as writer:
+        writer.write_table(table)
+
+
+def _read_run(folder: str, run: int) -> Edges:
+    system, path = _run_file(folder, run)
+    with system.open_input_file(path) as stream:
+        rows = pa.ipc.open_file(stream).read_all()
+    return Edges(*(rows[c].to_numpy() for c in ("low", "high", "cosine")))
+
+
+def _run_file(folder: str, run: int) -> tuple[Any, str]:
+    system, path = system_of(folder)
+    return system, f"{path}/run-{run:08d}.arrow"
 
 
 def run_bounds(sample: Edges, runs: int) -> Edges:

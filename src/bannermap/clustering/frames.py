@@ -45,6 +45,13 @@ EDGE_PACKS = _frame(
     high="binary: the larger nodes",
     cosine="binary: float32",
 )
+EDGE_RUNS = _frame(
+    "edge_runs",
+    "Files of edges that tasks have written, each stronger than all of the next.",
+    key=("run",),
+    run="int: number of the run, strongest first",
+    edges="bigint: that it holds",
+)
 CELL_COUNTS = _frame(
     "cell_counts",
     "How many nodes of one task live in a cell.",

@@ -170,12 +170,11 @@ def _usable_nodes(context: JobContext, pictures: DataFrame, encoder_id: str, lis
 def _checkpoints(context: JobContext, nodes: DataFrame, name: str) -> Checkpoints:
     """Under the clustering's name and a hash of its numbered vectors and of the code's version: all that follows from them."""
     spark = context.warehouse.spark
-    if context.warehouse.read_only:
-        return Checkpoints(spark, None)
     lanes = [F.sum(F.xxhash64(F.lit(seed), "node_id", "vector").cast("decimal(38,0)")) for seed in (0, 1)]
     rows = nodes.agg(F.count("*"), *lanes).collect()[0]
     digest = hashlib.sha256(str((__version__, CHECKPOINT_VERSION, *rows)).encode()).hexdigest()[:12]
-    return Checkpoints(spark, f"{context.warehouse.root.rstrip('/')}/_staging/{context.run.job}/{name}-{digest}")
+    folder = f"{context.warehouse.root.rstrip('/')}/_staging/{context.run.job}/{name}-{digest}"
+    return Checkpoints(spark, folder, keeps=not context.warehouse.read_only)
 
 
 def _write_neighbours(context: JobContext, found: Found, nodes: DataFrame, lists: DataFrame | None, encoder_id: str) -> None:
@@ -254,7 +253,8 @@ def run_on_files(spark: SparkSession, settings: Settings, values: Mapping[str, s
         raise InputError(f"{values['embeddings']} has no row that can be clustered; {out}/rejects says why.")
     audit = settings.clustering.audit.model_copy(update={"below_min_recall": "warn"})  # plain files are not published
     rule = settings.clustering.model_copy(update={"theme_counts": (), "audit": audit})
-    clustered = cluster_nodes(nodes, rule, "", _said, {})
+    left = Checkpoints(spark, f"{out}/_staging", keeps=False)
+    clustered = cluster_nodes(nodes, rule, "", _said, {}, checkpoints=left)
     check_recall(clustered.audit, rule)
     outcomes = t.node_outcomes(nodes, clustered.clusters, clustered.groups).withColumn("content_hash", F.col("node_id")).persist()
     _write(FILE_MEMBERS.select(outcomes), f"{out}/members")

@@ -18,6 +18,7 @@ from bannermap.embedding.staging import Staging
 from bannermap.platform.config import settings_json
 from bannermap.platform.files import path_exists, remove
 from bannermap.platform.runs import JobContext
+from bannermap.platform.session import is_one_process
 from bannermap.platform.settings import EncoderSettings
 
 if TYPE_CHECKING:
@@ -118,19 +119,15 @@ def made_in_tasks(frame: DataFrame, making: Making, encoder: EncoderSettings, sc
         encoder: settings.
         schema: of what it makes; `IMAGES` without.
     """
-    profile = _gpu_profile(encoder.gpu_per_task) if encoder.gpu_per_task and not _is_local(frame.sparkSession) else None
+    # In one process torch takes the GPU that it sees.
+    staged = encoder.gpu_per_task and not is_one_process(frame.sparkSession)
+    profile = _gpu_profile(encoder.gpu_per_task) if staged else None
     return frame.mapInArrow(making, schema or IMAGES.schema, profile=profile)
 
 
 def tasks_of(spark: SparkSession) -> int:
     """Tasks that images are spread over."""
     return TASKS_PER_CORE * spark.sparkContext.defaultParallelism
-
-
-def _is_local(spark: SparkSession) -> bool:
-    """Local masters refuse resources per stage; torch then takes the GPU that it sees."""
-    master = str(spark.sparkContext.master)
-    return master == "local" or master.startswith("local[")
 
 
 def _gpu_profile(gpu_per_task: float) -> ResourceProfile:

@@ -6,14 +6,17 @@ goes when the run has succeeded.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from bannermap.platform.files import modified_ms, path_exists, remove
+from bannermap.platform.files import modified_ms, path_exists, qualified, remove
 from bannermap.platform.runs import say
+from bannermap.platform.session import is_one_process
 from bannermap.platform.whole_files import system_of, write_whole
 
 if TYPE_CHECKING:
@@ -29,15 +32,17 @@ class Checkpoints:
 
     Attributes:
         spark: the session.
-        folder: path or address whose last part starts with the day; none to keep nothing on disk.
+        folder: path or address whose last part starts with the day; none where everything stays on this machine.
+        keeps: false for a dry run and plain files: nothing is left behind, nothing taken up.
     """
 
     spark: SparkSession
     folder: str | None
+    keeps: bool = True
 
     def frame(self, name: str, make: Callable[[], DataFrame]) -> DataFrame:
-        """A frame as an earlier run left it, or computed now; without a folder it is persisted."""
-        if self.folder is None:
+        """A frame as an earlier run left it, or computed now; where nothing is kept, it is persisted."""
+        if self.folder is None or not self.keeps:
             made = make().persist()
             made.count()  # now, so that it is what this phase takes
             return made
@@ -52,10 +57,10 @@ class Checkpoints:
         """The same for what the driver holds."""
         import pyarrow.parquet as pq
 
-        if self.folder is None:
+        if self.folder is None or not self.keeps:
             return make()
         path = f"{self.folder}/{name}.parquet"
-        system, file = system_of(path)
+        system, file = system_of(qualified(self.spark, path))
         if path_exists(self.spark, path):
             self._resume(name)
             with system.open_input_file(file) as stream:
@@ -64,9 +69,23 @@ class Checkpoints:
         write_whole(system, file, lambda stream: pq.write_table(made, stream, compression="lz4"))
         return made
 
+    @contextlib.contextmanager
+    def scratch(self, name: str) -> Iterator[str]:
+        """Address of a folder for files that tasks hand to the driver within a phase; removed behind it."""
+        if self.folder is None or (not self.keeps and is_one_process(self.spark)):
+            with tempfile.TemporaryDirectory(prefix=f"bannermap-{name}-") as here:
+                yield here
+            return
+        address = qualified(self.spark, f"{self.folder}/{name}")
+        remove(self.spark, address)
+        try:
+            yield address
+        finally:
+            remove(self.spark, address)
+
     def end(self) -> None:
         """Remove all, and what runs of the same day on other input had left beside it; failing to harms nothing."""
-        if self.folder is None:
+        if self.folder is None or not self.keeps:
             return
         parent, _, own = self.folder.rpartition("/")
         try:

@@ -17,6 +17,12 @@ def path_exists(spark: SparkSession, path: str) -> bool:
     return bool(file_system.exists(place))
 
 
+def qualified(spark: SparkSession, path: str) -> str:
+    """The path with its scheme: without one, Spark may mean the cluster's file system and others mean this machine's disk."""
+    place, file_system = hadoop_path(spark, path)
+    return str(place.makeQualified(file_system.getUri(), file_system.getWorkingDirectory()).toString())
+
+
 def modified_ms(spark: SparkSession, path: str) -> dict[str, int]:
     """What a folder holds: name -> milliseconds since 1970 of its last change; nothing where there is no folder.
 

@@ -41,6 +41,12 @@ def build_session(settings: SparkSettings) -> SparkSession:
     return session
 
 
+def is_one_process(spark: SparkSession) -> bool:
+    """Whether tasks run inside the driver; such a master refuses resources per stage, and its tasks see this machine's disk."""
+    master = str(spark.sparkContext.master)
+    return master == "local" or master.startswith("local[")
+
+
 def _defaults(settings: SparkSettings) -> dict[str, str]:
     from pyspark import SparkConf
 
