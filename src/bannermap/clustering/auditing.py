@@ -14,6 +14,7 @@ from bannermap.clustering.arrow import batch_of, large_chunks, matrix_of
 from bannermap.clustering.audit import Audit, Interval, audited, recall_verdict
 from bannermap.clustering.frames import ASKED_CELLS, NEIGHBOUR_ROWS, NODE_VECTORS
 from bannermap.clustering.neighbours import NeighbourLists, best_of, make_block, search_block
+from bannermap.clustering.reduction import Reduction
 from bannermap.clustering.search import k_best, rows_of, smallest, vectors_of
 from bannermap.platform.errors import QualityError
 from bannermap.platform.runs import say
@@ -36,6 +37,7 @@ def audit_search(
     cluster_of: np.ndarray,
     settings: ClusteringSettings,
     asked: DataFrame | None = None,
+    reduction: Reduction | None = None,
 ) -> Audit:
     """What the search missed.
 
@@ -46,9 +48,10 @@ def audit_search(
         cluster_of: int64 (n,), by node; -1 for none.
         settings: ``audit``, ``k_neighbors`` and ``first_threshold``.
         asked: `ASKED_CELLS` of the search; none where there are no cells.
+        reduction: what is looked through first.
     """
     sample, vectors = vectors_of(nodes, smallest(rank, settings.audit.sample_rows))
-    exact = _lists(k_best(_exhaustive(nodes, sample, vectors, settings.k_neighbors), settings.k_neighbors))
+    exact = _lists(k_best(_exhaustive(nodes, sample, vectors, settings.k_neighbors, reduction), settings.k_neighbors))
     found = _lists(_touching(rows, sample))
     home = None if asked is None else _homes(asked, np.union1d(sample, exact.dst), len(rank))
     return audited(exact, found, sample, cluster_of, settings.first_threshold, home)
@@ -100,15 +103,16 @@ def _recall_text(nodes: int, found: Interval, least: float) -> str:
     return f"{text}. Raise clustering.cells.probes or rows_per_cell, or set clustering.search=exact."
 
 
-def _exhaustive(nodes: DataFrame, sample: np.ndarray, vectors: np.ndarray, k: int) -> DataFrame:
+def _exhaustive(nodes: DataFrame, sample: np.ndarray, vectors: np.ndarray, k: int, reduction: Reduction | None) -> DataFrame:
     """The k best of each task's nodes for the sample."""
-    shared = nodes.sparkSession.sparkContext.broadcast((sample, vectors))
+    shared = nodes.sparkSession.sparkContext.broadcast((sample, vectors, reduction))
 
     def search(batches: Batches) -> Iterator[pa.RecordBatch]:
-        ids, queries = shared.value
+        ids, queries, reduction = shared.value
         best = NeighbourLists.none()
         for chunk in large_chunks(batches, BLOCK_ROWS):
-            more = search_block(queries, ids, make_block(matrix_of(chunk["vector"]), chunk["node"].to_numpy()), k)
+            block = make_block(matrix_of(chunk["vector"]), chunk["node"].to_numpy(), reduction)
+            more = search_block(queries, ids, block, k)
             best = best_of([best, more], k)
         yield batch_of(NEIGHBOUR_ROWS, best.src, best.dst, best.cosine)
 

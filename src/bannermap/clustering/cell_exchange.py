@@ -18,6 +18,7 @@ from bannermap.clustering.arrow import batch_of, large_chunks, matrix_of
 from bannermap.clustering.cells import CellPlan
 from bannermap.clustering.frames import CELL_ROWS, NEIGHBOUR_ROWS
 from bannermap.clustering.neighbours import Block, NeighbourLists, best_of, improvements, make_block, search_block
+from bannermap.clustering.reduction import Reduction
 from bannermap.clustering.standing import KEPT, NEW, SURPLUS, Standing
 
 QUERY_ROWS = 4096
@@ -42,15 +43,19 @@ class Exchange:
         standing: of all nodes.
         offered_from: int64 (c + 1,), where the tasks of each cell start in ``offered_to``.
         offered_to: int64, tasks that hold nodes with kept lists which ask a cell; ascending for each cell.
+        reduction: what tasks look through first.
     """
 
     plan: CellPlan
     standing: Standing
     offered_from: np.ndarray
     offered_to: np.ndarray
+    reduction: Reduction | None = None
 
 
-def exchange_of(plan: CellPlan, standing: Standing, asked: np.ndarray, home: np.ndarray) -> Exchange:
+def exchange_of(
+    plan: CellPlan, standing: Standing, asked: np.ndarray, home: np.ndarray, reduction: Reduction | None = None
+) -> Exchange:
     """Find which tasks a new node is offered to.
 
     Args:
@@ -58,10 +63,11 @@ def exchange_of(plan: CellPlan, standing: Standing, asked: np.ndarray, home: np.
         standing: of all nodes.
         asked: int64 (p,), cells that nodes with kept lists ask.
         home: int64 (p,), where those nodes live.
+        reduction: what tasks look through first.
     """
     cell, task = _tasks_of(asked, home, plan)
     pairs = np.unique(np.stack([cell, task]), axis=1) if len(cell) else np.empty((2, 0), np.int64)
-    return Exchange(plan, standing, np.searchsorted(pairs[0], np.arange(len(plan.counts) + 1)), pairs[1])
+    return Exchange(plan, standing, np.searchsorted(pairs[0], np.arange(len(plan.counts) + 1)), pairs[1], reduction)
 
 
 def _tasks_of(what: np.ndarray, cells: np.ndarray, plan: CellPlan) -> tuple[np.ndarray, np.ndarray]:
@@ -156,33 +162,34 @@ class Inhabitants:
     """Whom a task holds.
 
     Attributes:
-        blocks: candidates by their cell.
+        block: candidates, in parts by their cell.
         node: int64 (m,), of those with kept lists.
         vectors: float32 (m, d), theirs.
         listening: cell -> rows of ``node`` that ask it.
     """
 
-    blocks: dict[int, Block]
+    block: Block
     node: np.ndarray
     vectors: np.ndarray
     listening: dict[int, np.ndarray]
 
 
-def answered(batches: Iterable[pa.RecordBatch], standing: Standing, k: int) -> Iterator[pa.RecordBatch]:
+def answered(batches: Iterable[pa.RecordBatch], exchange: Exchange, k: int) -> Iterator[pa.RecordBatch]:
     """`NEIGHBOUR_ROWS` for one task's `CELL_ROWS`, sorted by role: the k best that it holds for each asker, and what enters
     the kept lists of those that it holds."""
     homes: list[pa.Table] = []
     here: Inhabitants | None = None
+    standing = exchange.standing
     for chunk in large_chunks(batches, QUERY_ROWS):
         inside = int(pc.sum(pc.less_equal(chunk["role"], int(Role.LIVES))).as_py())
         homes += [chunk.slice(0, inside)] if inside else []
         if inside < chunk.num_rows:
             if here is None:
-                here = inhabitants(homes)
+                here = inhabitants(homes, exchange.reduction)
                 yield from _at_home(homes, here, standing, k)
             yield _batch(answers(chunk.slice(inside), here, standing, k))
     if here is None:
-        yield from _at_home(homes, inhabitants(homes), standing, k)
+        yield from _at_home(homes, inhabitants(homes, exchange.reduction), standing, k)
 
 
 def _at_home(homes: list[pa.Table], here: Inhabitants, standing: Standing, k: int) -> Iterator[pa.RecordBatch]:
@@ -192,19 +199,20 @@ def _at_home(homes: list[pa.Table], here: Inhabitants, standing: Standing, k: in
     yield from (_batch(answers(home, here, standing, k)) for home in asking)
 
 
-def inhabitants(homes: list[pa.Table]) -> Inhabitants:
+def inhabitants(homes: list[pa.Table], reduction: Reduction | None) -> Inhabitants:
     """Of the rows of `CELL_ROWS` that live here."""
     if not homes:
-        return Inhabitants({}, np.empty(0, np.int64), np.empty((0, 0), np.float32), {})
+        nobody = np.empty((0, 0), np.float32)
+        return Inhabitants(make_block(nobody, np.empty(0, np.int64)), np.empty(0, np.int64), nobody, {})
     whole = pa.concat_tables(homes)
     cell, node, vectors = whole["home"].to_numpy(), whole["node"].to_numpy(), matrix_of(whole["vector"])
-    blocks = {int(c): make_block(vectors[cell == c], node[cell == c]) for c in np.unique(cell)}
+    block = make_block(vectors, node, reduction, cell)
     kept = whole["role"].to_numpy() == Role.LIVES
     row, asked = _listed(whole.filter(pa.array(kept)))
     order = np.argsort(asked, kind="stable")
     cells, starts = np.unique(asked[order], return_index=True)
     listening = {int(c): rows for c, rows in zip(cells, np.split(row[order], starts[1:]), strict=True)} if len(cells) else {}
-    return Inhabitants(blocks, node[kept], vectors[kept] if kept.any() else vectors[:0], listening)
+    return Inhabitants(block, node[kept], vectors[kept] if kept.any() else vectors[:0], listening)
 
 
 def answers(rows: pa.Table, here: Inhabitants, standing: Standing, k: int) -> NeighbourLists:
@@ -219,10 +227,9 @@ def answers(rows: pa.Table, here: Inhabitants, standing: Standing, k: int) -> Ne
 def _nearest_here(asking: pa.Table, here: Inhabitants, k: int) -> Iterator[NeighbourLists]:
     vectors, node = matrix_of(asking["vector"]), asking["node"].to_numpy()
     row, cell = _listed(asking)
-    for c in np.unique(cell):
-        if int(c) in here.blocks:
-            asks = row[cell == c]
-            yield search_block(vectors[asks], node[asks], here.blocks[int(c)], k)
+    if len(node):
+        asked = {int(c): row[cell == c] for c in np.unique(cell)}
+        yield search_block(vectors, node, here.block, k, asked)
 
 
 def _taken(offered: pa.Table, here: Inhabitants, standing: Standing, k: int) -> Iterator[NeighbourLists]:

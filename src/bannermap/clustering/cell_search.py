@@ -19,6 +19,7 @@ from bannermap.clustering.arrow import batch_of, large_chunks, list_array, matri
 from bannermap.clustering.cell_exchange import QUERY_ROWS, Exchange, answered, exchange_of, sendings
 from bannermap.clustering.cells import Block, cell_block, learn_cells, nearest_cells, plan_cells, split_cells
 from bannermap.clustering.frames import ASKED_CELLS, CELL_COUNTS, CELL_ROWS, CELL_TRAFFIC, NEIGHBOUR_ROWS, NODE_VECTORS
+from bannermap.clustering.reduction import Reduction
 from bannermap.clustering.standing import KEPT, NEW, SURPLUS, Standing
 
 if TYPE_CHECKING:
@@ -151,7 +152,12 @@ def cell_traffic(asked: DataFrame, standing: Standing) -> CellTraffic:
 
 
 def cell_neighbour_rows(
-    nodes: DataFrame, centroids: np.ndarray, traffic: CellTraffic, standing: Standing, settings: ClusteringSettings
+    nodes: DataFrame,
+    centroids: np.ndarray,
+    traffic: CellTraffic,
+    standing: Standing,
+    settings: ClusteringSettings,
+    reduction: Reduction | None = None,
 ) -> DataFrame:
     """The k best of the cells that each node asks, and what of the new enters kept lists, flat: per asked task, still to be
     cut to k over all of them.
@@ -162,13 +168,14 @@ def cell_neighbour_rows(
         traffic: see `cell_traffic`.
         standing: of all nodes.
         settings: ``block_rows``, ``k_neighbors`` and ``cells.probes``.
+        reduction: what tasks look through first; the rows are the same.
 
     Returns:
         `NEIGHBOUR_ROWS`; pairs are distinct.
     """
     plan = plan_cells(centroids, traffic.lives(len(centroids)), settings.block_rows)
     listens = traffic.kind == KEPT
-    exchange = exchange_of(plan, standing, traffic.asked[listens], traffic.home[listens])
+    exchange = exchange_of(plan, standing, traffic.asked[listens], traffic.home[listens], reduction)
     shared = nodes.sparkSession.sparkContext.broadcast(exchange)
     sent = nodes.select("node", "cells", "vector").mapInArrow(_sending_kernel(shared, settings.cells.probes), CELL_ROWS.schema)
     arrived = sent.repartitionById(plan.tasks, "task").sortWithinPartitions("role", "cells", "node")
@@ -188,6 +195,6 @@ def _sending_kernel(shared: Any, probes: int) -> Callable[[Batches], Iterator[pa
 
 def _answering_kernel(shared: Any, k: int) -> Callable[[Batches], Iterator[pa.RecordBatch]]:
     def answer(batches: Batches) -> Iterator[pa.RecordBatch]:
-        yield from answered(batches, shared.value.standing, k)
+        yield from answered(batches, shared.value, k)
 
     return answer

@@ -133,7 +133,7 @@ def _audit(
 ) -> Audit | None:
     if found.cells.centroids is None:
         return None
-    return audit_search(vectors, found.rows, rank, cluster_of, settings, found.asked)
+    return audit_search(vectors, found.rows, rank, cluster_of, settings, found.asked, found.reduction)
 
 
 def _weakest_link(hierarchy: Hierarchy, accepted: np.ndarray) -> float:

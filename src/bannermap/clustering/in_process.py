@@ -9,8 +9,14 @@ from bannermap.clustering.forest import edges_at_least, spanning_forest
 from bannermap.clustering.hierarchy import Hierarchy, build_hierarchy, level_thresholds
 from bannermap.clustering.neighbours import NeighbourLists, best_of, make_block, search_block
 from bannermap.clustering.recursion import Recursion, level_figures, refine_all
+from bannermap.clustering.reduction import Reduction, worthwhile_reduction
 from bannermap.platform.errors import InputError
 from bannermap.platform.settings import ClusteringSettings
+
+REDUCED_FROM_ROWS = 4096
+"""Rows below which learning directions takes longer than it saves."""
+REDUCTION_ROWS = 8192
+"""Rows that they are learned on, at most."""
 
 
 def cluster_vectors(
@@ -62,11 +68,18 @@ def all_neighbours(vectors: np.ndarray, settings: ClusteringSettings) -> Neighbo
         settings: ``k_neighbors`` and ``block_rows``.
     """
     ids, k, step = np.arange(len(vectors)), settings.k_neighbors, settings.block_rows
+    reduction = _reduction(vectors, settings)
     best = NeighbourLists.none()
     for low in range(0, len(vectors), step):
-        block = make_block(vectors[low : low + step], ids[low : low + step])
+        block = make_block(vectors[low : low + step], ids[low : low + step], reduction)
         best = best_of([best, search_block(vectors, ids, block, k)], k)
     return best
+
+
+def _reduction(vectors: np.ndarray, settings: ClusteringSettings) -> Reduction | None:
+    if len(vectors) < REDUCED_FROM_ROWS or not settings.reduced_dimensions:
+        return None
+    return worthwhile_reduction(vectors[:: -(-len(vectors) // REDUCTION_ROWS)], settings.reduced_dimensions)
 
 
 def _hierarchy(vectors: np.ndarray, settings: ClusteringSettings) -> Hierarchy:

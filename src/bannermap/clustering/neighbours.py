@@ -1,23 +1,20 @@
-"""Exact nearest neighbours by blocks: FAISS finds candidates, `scores` decides.
-
-FAISS distances move in their last bits and its order of ties is undefined, so more than k candidates are fetched, all within
-`TOLERANCE` of the k-th are scored exactly, and only then is the list cut. Equal vectors are searched once and expanded.
+"""Exact nearest neighbours by blocks: `candidates` finds and scores what can be near, here lists are cut. Equal vectors are
+searched once and expanded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 
+from bannermap.clustering.candidates import TOLERANCE, Asked, Look, largest_norm, near_pairs
+from bannermap.clustering.reduction import Reduction
 from bannermap.clustering.scores import pair_cosines
 from bannermap.clustering.standing import Standing
 
-TOLERANCE = 1e-5
-"""Float32 inner products of unit vectors differ by less than this from the exact ones, up to some thousand dimensions."""
-MARGIN = 16
-"""Candidates fetched beyond k at first; a row that has more near-ties is searched again."""
 PRODUCTS = 1 << 23
 """Float32 products held at once where all are taken, 32 MB."""
 
@@ -50,24 +47,46 @@ class Block:
         vectors: float32 (u, d), distinct rows.
         ids: int64 (b,), node ids, those of one vector together and ascending.
         offsets: int64 (u + 1,), where the ids of each vector start.
+        bounding: float32 (u, b), what is looked through first; ``vectors`` where nothing narrower was given.
+        reduction: that made it.
+        parts: name of a part -> first row of ``vectors``, and the one behind its last.
     """
 
     vectors: np.ndarray
     ids: np.ndarray
     offsets: np.ndarray
+    bounding: np.ndarray
+    reduction: Reduction | None
+    parts: dict[int, tuple[int, int]]
+
+    def looks(self, queries: np.ndarray) -> tuple[Look, Look]:
+        """In full, and the first."""
+        full = Look(queries, self.vectors)
+        return full, Look(self.reduction.bounding(queries), self.bounding) if self.reduction else full
 
 
-def make_block(vectors: np.ndarray, ids: np.ndarray) -> Block:
+def make_block(
+    vectors: np.ndarray, ids: np.ndarray, reduction: Reduction | None = None, parts: np.ndarray | None = None
+) -> Block:
     """Group equal vectors.
 
     Args:
         vectors: float32 (b, d).
         ids: int64 (b,), node ids, distinct.
+        reduction: to look through something narrower first; the neighbours stay the same.
+        parts: int64 (b,), the part that each belongs to, equal for equal vectors; all in part 0 without.
     """
     distinct, group = distinct_rows(vectors)
+    part = np.zeros(len(distinct), np.int64) if parts is None else parts[distinct]
+    by_part = np.argsort(part, kind="stable")
+    distinct, group = distinct[by_part], np.argsort(by_part)[group]
     order = np.lexsort((ids, group))
     offsets = np.searchsorted(group[order], np.arange(len(distinct) + 1))
-    return Block(vectors[distinct], ids[order], offsets)
+    names, starts = np.unique(part[by_part], return_index=True)
+    ends = [*starts[1:].tolist(), len(distinct)]
+    ranges = {int(name): (int(low), high) for name, low, high in zip(names, starts, ends, strict=True)}
+    held = vectors[distinct]
+    return Block(held, ids[order], offsets, reduction.bounding(held) if reduction else held, reduction, ranges)
 
 
 def distinct_rows(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -80,12 +99,29 @@ def distinct_rows(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         int64 (u,), one row of each kind; int64 (n,), the kind of each row.
     """
     plain = np.ascontiguousarray(vectors + np.float32(0.0))  # -0.0 equals 0.0 but has other bytes
-    keys = plain.view(np.dtype((np.void, plain.shape[1] * plain.itemsize))).ravel()
-    _, first, kind = np.unique(keys, return_index=True, return_inverse=True)
+    _, first, kind = np.unique(row_hashes(plain), return_index=True, return_inverse=True)
+    if not np.array_equal(plain[first[kind]], plain):  # two rows share a hash
+        keys = plain.view(np.dtype((np.void, plain.shape[1] * plain.itemsize))).ravel()
+        _, first, kind = np.unique(keys, return_index=True, return_inverse=True)
     return first, kind.ravel()
 
 
-def search_block(queries: np.ndarray, ids: np.ndarray, block: Block, k: int) -> NeighbourLists:
+@njit(cache=True, nogil=True)
+def row_hashes(rows: np.ndarray) -> np.ndarray:
+    """uint64 (n,): equal for rows of equal float32; others share one by chance only (FNV-1a over 32-bit words)."""
+    words = rows.view(np.uint32)
+    result = np.empty(len(words), np.uint64)
+    for i in range(len(words)):
+        found = np.uint64(0xCBF29CE484222325)
+        for j in range(words.shape[1]):
+            found = (found ^ np.uint64(words[i, j])) * np.uint64(0x100000001B3)
+        result[i] = found
+    return result
+
+
+def search_block(
+    queries: np.ndarray, ids: np.ndarray, block: Block, k: int, asked: Mapping[int, np.ndarray] | None = None
+) -> NeighbourLists:
     """The k nearest of a block for each query; a node is not its own neighbour.
 
     Args:
@@ -93,13 +129,16 @@ def search_block(queries: np.ndarray, ids: np.ndarray, block: Block, k: int) -> 
         ids: int64 (m,), node ids of the queries.
         block: candidates.
         k: length of a list, at least 1.
+        asked: part of the block -> rows of the queries that ask it, the same parts for equal queries; all ask all without.
 
     Returns:
         At most k rows per query, exact.
     """
     distinct, kind = distinct_rows(queries)
-    row, column = _candidates(queries[distinct], block.vectors, k + 1)  # one more: a query may find itself
-    cosine = pair_cosines(queries[distinct], block.vectors, row, column)
+    everybody = [Asked(np.arange(len(distinct)), 0, len(block.vectors))]
+    some = [Asked(np.unique(kind[rows]), *block.parts[part]) for part, rows in (asked or {}).items() if part in block.parts]
+    full, first = block.looks(queries[distinct])
+    row, column, cosine = near_pairs(full, first, everybody if asked is None else some, k + 1)  # a query may find itself
     row, dst, cosine = _expanded(row, column, cosine, block, k + 1)
     return _per_query(kind, ids, row, dst, cosine, k)
 
@@ -135,7 +174,7 @@ def improvements(queries: np.ndarray, ids: np.ndarray, standing: Standing, block
 def _reaching(queries: np.ndarray, floor: np.ndarray, candidates: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """(query row, candidate row) of all that may be among a query's k best and at least its floor, whatever the product's
     rounding."""
-    tolerance = TOLERANCE * max(1.0, _largest_norm(queries) * _largest_norm(candidates))
+    tolerance = TOLERANCE * max(1.0, largest_norm(queries) * largest_norm(candidates))
     found, step = [(np.empty(0, np.int64), np.empty(0, np.int64))], max(1, PRODUCTS // max(1, len(candidates)))
     for low in range(0, len(queries), step):
         products, bar = queries[low : low + step] @ candidates.T, floor[low : low + step]
@@ -165,34 +204,6 @@ def best_of(lists: Sequence[NeighbourLists], k: int) -> NeighbourLists:
     """The k best of several lists of the same nodes; a pair is in one of them at most."""
     src, dst, cosine = (np.concatenate([getattr(part, name) for part in lists]) for name in ("src", "dst", "cosine"))
     return nearest_first(src, dst, cosine, k)
-
-
-def _candidates(queries: np.ndarray, candidates: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """(query row, candidate row) of all that can be among the k best, whatever FAISS's rounding."""
-    found: list[tuple[np.ndarray, np.ndarray]] = []
-    tolerance = TOLERANCE * max(1.0, _largest_norm(queries) * _largest_norm(candidates))
-    open_rows, fetch = np.arange(len(queries)), min(k + MARGIN, len(candidates))
-    while len(open_rows):
-        scores, columns = _faiss_search(queries[open_rows], candidates, fetch)
-        kth = scores[:, min(k, fetch) - 1]
-        keep = scores >= (kth - tolerance)[:, None]
-        exhausted = keep[:, -1] & (fetch < len(candidates))
-        keep &= ~exhausted[:, None]
-        at, slot = np.nonzero(keep)
-        found.append((open_rows[at], columns[at, slot]))
-        open_rows, fetch = open_rows[exhausted], min(4 * fetch, len(candidates))
-    return tuple(np.concatenate(parts) for parts in zip(*found, strict=True)) if found else (open_rows, open_rows)  # type: ignore[return-value]
-
-
-def _faiss_search(queries: np.ndarray, candidates: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    import faiss
-
-    scores, columns = faiss.knn(queries, candidates, k, metric=faiss.METRIC_INNER_PRODUCT)
-    return scores, columns.astype(np.int64)
-
-
-def _largest_norm(vectors: np.ndarray) -> float:
-    return float(np.sqrt(np.einsum("ij,ij->i", vectors, vectors).max(initial=0.0)))
 
 
 def _expanded(

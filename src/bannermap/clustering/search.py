@@ -16,6 +16,7 @@ from bannermap.clustering.arrow import batch_of, list_array, matrix_of
 from bannermap.clustering.cell_search import asked_cells, cell_neighbour_rows, cell_traffic, learned_centroids
 from bannermap.clustering.frames import ASKED_CELLS, NEIGHBOUR_ROWS, NODE_VECTORS
 from bannermap.clustering.neighbours import improvements, make_block, search_block
+from bannermap.clustering.reduction import Reduction, worthwhile_reduction
 from bannermap.clustering.standing import KEPT, NEW, SURPLUS, Standing
 from bannermap.platform.checkpoints import Checkpoints
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from bannermap.platform.settings import ClusteringSettings
 
 Batches = Iterable[pa.RecordBatch]
+REDUCTION_ROWS = 8192
+"""Vectors that directions are learned on; more would change them little, and the driver holds them."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,8 @@ class Found:
         standing: what was kept of an earlier search.
         asked: `ASKED_CELLS`; empty lists where everything was searched.
         cell_rows: int64 (c,), nodes that live in each cell; none where everything was searched.
-        distances: cosines that the search took, those to the cells left out.
+        distances: pairs that the search looked at, those with the cells left out.
+        reduction: what it looked through first.
     """
 
     rows: DataFrame
@@ -74,12 +78,16 @@ class Found:
     asked: DataFrame
     cell_rows: np.ndarray | None
     distances: int
+    reduction: Reduction | None
 
     def figures(self) -> dict[str, float]:
         """Metrics of a run: what was searched, and how even the cells are."""
         kind = self.standing.kind
         figures = {"new_pictures": float((kind == NEW).sum()), "searched_pictures": float((kind != KEPT).sum())}
         figures["share_of_all_distances"] = self.distances / len(kind) ** 2
+        if self.reduction:
+            figures["reduced_dimensions"] = self.reduction.directions.shape[1]
+            figures["unexplained_norm"] = self.reduction.unexplained
         if self.cell_rows is not None:
             figures["cells"] = len(self.cell_rows)
             figures |= {f"cell_p{share}": np.percentile(self.cell_rows, share) for share in (10, 50, 90, 100)}
@@ -103,19 +111,30 @@ def find_neighbours(
     if len(rank) > settings.block_rows:  # fewer nodes cost little whatever they are
         standing = standing.with_surplus(surplus_nodes(nodes, settings.k_neighbors))
 
+    reduction = search_reduction(nodes, rank, settings)
+
     def best(rows: DataFrame) -> DataFrame:
         all_rows = rows.unionByName(rows_of(kept.rows, standing.kind == KEPT)) if kept else rows
         return k_best(all_rows, settings.k_neighbors)
 
     if cells.centroids is None:
-        rows = checkpoints.frame("neighbours", lambda: best(_exact_rows(nodes, standing, settings)))
+        rows = checkpoints.frame("neighbours", lambda: best(_exact_rows(nodes, standing, settings, reduction)))
         asked = ASKED_CELLS.select(nodes.withColumn("cells", F.array().cast("array<int>")))
-        return Found(rows, cells, standing, asked, None, _exact_distances(standing))
+        return Found(rows, cells, standing, asked, None, _exact_distances(standing), reduction)
     centroids = cells.centroids
     asked = asked_cells(nodes, centroids, settings.cells.probes).persist()
     traffic, count = cell_traffic(asked, standing), len(centroids)
-    rows = checkpoints.frame("neighbours", lambda: best(cell_neighbour_rows(nodes, centroids, traffic, standing, settings)))
-    return Found(rows, cells, standing, asked, traffic.lives(count), traffic.distances(count))
+    rows = checkpoints.frame(
+        "neighbours", lambda: best(cell_neighbour_rows(nodes, centroids, traffic, standing, settings, reduction))
+    )
+    return Found(rows, cells, standing, asked, traffic.lives(count), traffic.distances(count), reduction)
+
+
+def search_reduction(nodes: DataFrame, rank: np.ndarray, settings: ClusteringSettings) -> Reduction | None:
+    """Learned on the nodes of the smallest ranks; none where few nodes need none, or where it would not pay."""
+    if len(rank) <= settings.block_rows or not settings.reduced_dimensions:
+        return None
+    return worthwhile_reduction(vectors_of(nodes, smallest(rank, REDUCTION_ROWS))[1], settings.reduced_dimensions)
 
 
 def _exact_distances(standing: Standing) -> int:
@@ -195,14 +214,14 @@ def k_best(rows: DataFrame, k: int) -> DataFrame:
     return NEIGHBOUR_ROWS.select(rows.withColumn("rank", rank).where(F.col("rank") <= k))
 
 
-def _exact_rows(nodes: DataFrame, standing: Standing, settings: ClusteringSettings) -> DataFrame:
+def _exact_rows(nodes: DataFrame, standing: Standing, settings: ClusteringSettings, reduction: Reduction | None) -> DataFrame:
     """Askers against all nodes, and new nodes offered to the others; candidates in one shared block after the other."""
     step, k, found = settings.block_rows, settings.k_neighbors, []
     shared = nodes.sparkSession.sparkContext.broadcast(standing)
     if standing.asks.any():
         candidates = np.flatnonzero(standing.kind != SURPLUS)
         blocks = (candidates[low : low + step] for low in range(0, len(candidates), step))
-        found += [_searched(nodes, block, _asking_kernel, shared, k) for block in blocks]
+        found += [_searched(nodes, block, _asking_kernel, shared, k, reduction) for block in blocks]
     if standing.keeps_any:
         new = np.flatnonzero(standing.kind == NEW)
         offered = (new[low : low + step] for low in range(0, len(new), step))
@@ -213,9 +232,16 @@ def _exact_rows(nodes: DataFrame, standing: Standing, settings: ClusteringSettin
     return rows
 
 
-def _searched(nodes: DataFrame, candidates: np.ndarray, kernel: Callable[..., Any], standing: Any, k: int) -> DataFrame:
+def _searched(
+    nodes: DataFrame,
+    candidates: np.ndarray,
+    kernel: Callable[..., Any],
+    standing: Any,
+    k: int,
+    reduction: Reduction | None = None,
+) -> DataFrame:
     ids, vectors = vectors_of(nodes, candidates)
-    block = nodes.sparkSession.sparkContext.broadcast(make_block(vectors, ids))
+    block = nodes.sparkSession.sparkContext.broadcast(make_block(vectors, ids, reduction))
     rows = NODE_VECTORS.select(nodes).mapInArrow(kernel(block, standing, k), NEIGHBOUR_ROWS.schema).persist()
     rows.count()  # now, so that the executors can let go of this block before the next one comes
     block.unpersist()

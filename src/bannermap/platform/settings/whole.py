@@ -90,6 +90,7 @@ class ClusteringSettings(Section):
     min_group_size: Positive = 2
     max_depth: Annotated[int, Field(ge=0, le=1000)] = 10
     k_neighbors: Annotated[int, Field(ge=1, le=1000)] = 30
+    reduced_dimensions: Annotated[int, Field(ge=0, le=4096)] = 128
     split_search: Literal["lookahead", "first"] = "lookahead"
     search: Literal["auto", "exact", "cells"] = "auto"
     exact_max_rows: Annotated[int, Field(ge=0)] = 50_000
