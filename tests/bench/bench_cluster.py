@@ -2,10 +2,12 @@
 
     python tests/bench/bench_cluster.py --rows 125000 1000000 --work FOLDER
     python tests/bench/bench_cluster.py --rows 100000 --against-exact
+    python tests/bench/bench_cluster.py --cached FOLDER/dinov2*.npz --against-exact --set clustering.cells.rows_per_cell=64
 
 Prints seconds by phase, peak memory of all processes, the share of all distances that was computed, the audit, and agreement
 with the planted truth; with --against-exact also how many pairs of the exact clustering the one by cells has. With several sizes
-the exponents of growth. Groups lie on 8 dimensions, a fifth of the rows is one group, a tenth is in none.
+the exponents of growth. Groups lie on 8 dimensions, a fifth of the rows is one group, a tenth is in none. Pictures that
+bench_policy has encoded (its --cache) are clustered in place of planted groups where they are named.
 """
 
 from __future__ import annotations
@@ -22,9 +24,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from drawn_banners import ROOT
 from planted import planted, write_world
 
+from bannermap.clustering.arrow import list_array
 from bannermap.clustering.auditing import search_figures
 from bannermap.clustering.engine import Clustered, cluster_nodes
 from bannermap.clustering.transforms import numbered_nodes
@@ -93,6 +98,32 @@ def run(spark, folder: Path, settings: ClusteringSettings, truth: np.ndarray) ->
     return facts, labels
 
 
+def write_cached(files: list[Path], folder: Path) -> np.ndarray:
+    """What bench_policy encoded, as one world; the groups: int64 (n,)."""
+    stored = [np.load(file) for file in files]
+    folder.mkdir(parents=True)
+    vectors, truth = np.concatenate([s["matrix"] for s in stored]), []
+    for s in stored:
+        truth.append(np.unique(s["groups"], return_inverse=True)[1] + sum(int(t.max()) + 1 for t in truth))
+    names = pa.array([f"{i:09d}" for i in range(len(vectors))])
+    pq.write_table(pa.table({"content_hash": names, "vector": list_array(vectors)}), folder / "all.parquet")
+    return np.concatenate(truth)
+
+
+def worlds(args: argparse.Namespace, home: str) -> Iterator[tuple[Path, np.ndarray]]:
+    """Folder of the vectors and true groups, one after the other."""
+    if args.cached:
+        folder = Path(home) / "cached"
+        yield folder, write_cached(args.cached, folder)
+        return
+    for rows in args.rows:
+        world = planted(rows, args.dimensions, seed=1)
+        folder = (args.work or Path(home)) / f"planted-{rows}-{args.dimensions}"
+        if not folder.exists():
+            write_world(world, folder)
+        yield folder, world.group_of
+
+
 def exponent(first: dict, last: dict, value) -> float:
     """Of growth between two sizes."""
     return math.log(value(last) / value(first)) / math.log(last["rows"] / first["rows"])
@@ -103,6 +134,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="+", default=[125_000])
     parser.add_argument("--dimensions", type=int, default=768)
+    parser.add_argument("--cached", type=Path, nargs="+", help="files of vectors in place of planted ones")
     parser.add_argument("--work", type=Path, help="folder for the vectors, kept; without, a temporary one")
     parser.add_argument("--driver-memory", default="5g")
     parser.add_argument("--against-exact", action="store_true")
@@ -113,14 +145,10 @@ def main() -> None:
         given = [extra, "clustering.search=cells", *args.set]
         settings = load_settings(ROOT / "conf/base.yaml", [], given)
         spark, found = build_session(settings.spark), []
-        for rows in args.rows:
-            world = planted(rows, args.dimensions, seed=1)
-            folder = (args.work or Path(home)) / f"planted-{rows}-{args.dimensions}"
-            if not folder.exists():
-                write_world(world, folder)
-            facts, labels = run(spark, folder, settings.clustering, world.group_of)
+        for folder, groups in worlds(args, home):
+            facts, labels = run(spark, folder, settings.clustering, groups)
             if args.against_exact:
-                exact, truth = run(spark, folder, settings.clustering.model_copy(update={"search": "exact"}), world.group_of)
+                exact, truth = run(spark, folder, settings.clustering.model_copy(update={"search": "exact"}), groups)
                 facts |= {"exact": exact, "pairs_of_exact": pairs_kept(truth, labels)}
                 print(f"{facts['pairs_of_exact']:.4%} of the exact clustering's pairs", flush=True)
             found.append(facts)
