@@ -25,7 +25,8 @@ def base_settings() -> Settings:
 @pytest.fixture(scope="session")
 def spark(base_settings, tmp_path_factory):
     """One session for all tests of a process: starting one costs seconds. Two cores and two shuffle partitions, since
-    the frames are small and several test processes share the machine."""
+    the frames are small and several test processes share the machine. One compiler and one collector thread: the JVM lives for
+    minutes, and the second compiler takes a fifth of its processor time without ever paying."""
     scratch = tmp_path_factory.mktemp("spark")
     extra = {
         "spark.master": "local[2]",
@@ -36,7 +37,7 @@ def spark(base_settings, tmp_path_factory):
         "spark.local.dir": str(scratch / "local"),
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
-        "spark.driver.extraJavaOptions": f"-Dderby.system.home={scratch}",
+        "spark.driver.extraJavaOptions": f"-Dderby.system.home={scratch} -XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
     }
     session = build_session(base_settings.spark.model_copy(update={"extra": extra}))
     yield session

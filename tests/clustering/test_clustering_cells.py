@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from worlds import KINDS, duplicates, many_ties, nested_groups, unit
+from worlds import KINDS, duplicates, nested_groups, unit
 
 from bannermap.clustering.cell_exchange import exchange_of, sendings
 from bannermap.clustering.cell_search import cell_counts, learned_centroids
@@ -119,7 +119,7 @@ def lists_of(found):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [nested_groups, many_ties, duplicates], ids=lambda k: k.__name__)
+@pytest.mark.parametrize("kind", [nested_groups, duplicates], ids=lambda k: k.__name__)
 def test_cells_that_are_all_asked_give_the_exact_lists_for_any_partitioning(kind, spark):
     rng = np.random.default_rng(11)
     vectors = kind(rng, 260)

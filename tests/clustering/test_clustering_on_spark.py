@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from naive_recursion import NaiveRecursion
-from worlds import duplicates, giant_with_stragglers, many_ties, nested_groups, unit
+from worlds import giant_with_stragglers, many_ties, nested_groups, unit
 
 from bannermap.clustering.job import run_on_files
 from bannermap.platform.errors import InputError
 from bannermap.platform.settings import ClusteringSettings
 
-WORLDS = (nested_groups, giant_with_stragglers, many_ties, duplicates)
+WORLDS = (nested_groups, giant_with_stragglers, many_ties)
 SETTINGS = {"initial_threshold": 0.6, "k_neighbors": 8}
 ADAPTIVE = {"threshold_policy": "adaptive", "min_threshold": 0.4}
 ROWS = 300
