@@ -9,14 +9,12 @@ from bannermap.clustering.forest import edges_at_least, spanning_forest
 from bannermap.clustering.hierarchy import Hierarchy, build_hierarchy, level_thresholds
 from bannermap.clustering.neighbours import NeighbourLists, best_of, make_block, search_block
 from bannermap.clustering.recursion import Recursion, level_figures, refine_all
-from bannermap.clustering.reduction import Reduction, worthwhile_reduction
+from bannermap.clustering.reduction import REDUCTION_ROWS, Reduction, worthwhile_reduction
 from bannermap.platform.errors import InputError
 from bannermap.platform.settings import ClusteringSettings
 
 REDUCED_FROM_ROWS = 4096
 """Rows below which learning directions takes longer than it saves."""
-REDUCTION_ROWS = 8192
-"""Rows that they are learned on, at most."""
 
 
 def cluster_vectors(

@@ -16,6 +16,8 @@ SLACK = 1e-5
 """Share of the squared norm added to the squared rest: float32 products of some thousand terms are off by less."""
 
 
+REDUCTION_ROWS = 8192
+"""Vectors that directions are learned on, at most; more would change them little, and the driver holds them."""
 LEAST_GAIN = 2
 """Times as many dimensions as are looked through first that vectors must have."""
 MOST_UNEXPLAINED = 0.3

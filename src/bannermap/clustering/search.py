@@ -16,7 +16,7 @@ from bannermap.clustering.arrow import batch_of, list_array, matrix_of
 from bannermap.clustering.cell_search import asked_cells, cell_neighbour_rows, cell_traffic, learned_centroids
 from bannermap.clustering.frames import ASKED_CELLS, NEIGHBOUR_ROWS, NODE_VECTORS
 from bannermap.clustering.neighbours import improvements, make_block, search_block
-from bannermap.clustering.reduction import Reduction, worthwhile_reduction
+from bannermap.clustering.reduction import REDUCTION_ROWS, Reduction, worthwhile_reduction
 from bannermap.clustering.standing import KEPT, NEW, SURPLUS, Standing
 from bannermap.platform.checkpoints import Checkpoints
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from bannermap.platform.settings import ClusteringSettings
 
 Batches = Iterable[pa.RecordBatch]
-REDUCTION_ROWS = 8192
-"""Vectors that directions are learned on; more would change them little, and the driver holds them."""
 
 
 @dataclass(frozen=True)
