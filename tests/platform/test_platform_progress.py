@@ -129,6 +129,7 @@ def test_a_real_phase_is_watched_and_later_jobs_say_so(spark):
         assert seen.wait(60)
         assert context.getLocalProperty(DESCRIPTION_PROPERTY).startswith("a phase: ")
         context.parallelize(range(2), 2).count()
+        context._jsc.sc().listenerBus().waitUntilEmpty()  # a job returns before what watches it was told of its end
         last = JobGroup(context, "watched").read()
     assert threads() == []
     assert any(" of 16 tasks" in line for line in lines)
