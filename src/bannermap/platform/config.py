@@ -95,7 +95,7 @@ def _explained_one(detail: dict[str, Any]) -> str:
     if detail["type"] == "missing":
         return f"{name} is not set. Take it from conf/base.yaml."
     if detail["type"] == "value_error":
-        return f"{name}: {detail['ctx']['error']}"
+        return f"{name}: {detail['ctx']['error']}" if name else str(detail["ctx"]["error"])
     given = detail["input"]
     return f"{name} is {given!r}: {detail['msg'][0].lower()}{detail['msg'][1:]}.{_percentage_hint(detail, given)}"
 
@@ -108,7 +108,9 @@ def _percentage_hint(detail: dict[str, Any], given: Any) -> str:
 def _known_keys(location: tuple[Any, ...]) -> list[str]:
     model: Any = Settings
     for part in location:
-        if isinstance(part, str):  # a number is a place in a list, whose items are of one model
+        if get_origin(model) is dict:  # the part is a name that somebody chose
+            model = get_args(model)[1]
+        elif isinstance(part, str):  # a number is a place in a list, whose items are of one model
             found = model.model_fields[part].annotation
             model = get_args(found)[0] if get_origin(found) is tuple else found
     return list(model.model_fields)

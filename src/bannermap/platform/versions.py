@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 TABLE_PROPERTY = "bannermap.table"
 VERSION_PROPERTY = "bannermap.schema_version"
+DEFINITION_PROPERTY = "bannermap.semantic_hash"
 VERSION_FILE = "_bannermap.json"
 """Beside the partitions of a Parquet table, which has no properties; readers of Parquet pass over the underscore."""
 MIGRATE = "./spark-submit.sh migrate_warehouse"
@@ -28,10 +29,12 @@ class Stored:
     Attributes:
         version: 1 where none was noted, as before there were versions.
         columns: name -> type as Spark writes it; null where a Parquet table notes none and holds no file.
+        semantic_hash: of the definition that its rows follow; null where none was noted, as before there were any.
     """
 
     version: int
     columns: Mapping[str, str] | None
+    semantic_hash: str | None = None
 
 
 def stored_version(spark: SparkSession, table: Table, path: str) -> Stored | None:
@@ -51,6 +54,12 @@ def refusal(table: Table, stored: Stored, path: str) -> str | None:
     if steps:
         what = "; ".join(step.text() for step in steps)
         return f"{head}. Run {MIGRATE} once, with the same --config and --set: it {what}."
+    if _means_something_else(table, stored):
+        return (
+            f"Table {table.name} at {path} follows another definition ({stored.semantic_hash or 'of rule 1'}) than is now given "
+            f"to that name ({table.semantic_hash}, {json.dumps(table.definition)}), and its numbers would be mixed. Give the "
+            "new definition another name, go back to the former one, or move the table away."
+        )
     wrong = differences(table, stored.columns)
     if wrong:
         return (
@@ -58,6 +67,12 @@ def refusal(table: Table, stored: Stored, path: str) -> str | None:
             "and it would be misread: restore an earlier state of it, or move it away and run its job again."
         )
     return None
+
+
+def _means_something_else(table: Table, stored: Stored) -> bool:
+    if stored.semantic_hash is None:  # of the time before definitions were noted, when there was one rule
+        return table.definition.get("rule", 1) != 1
+    return stored.semantic_hash != table.semantic_hash
 
 
 def differences(table: Table, columns: Mapping[str, str] | None) -> str:
@@ -75,8 +90,10 @@ def differences(table: Table, columns: Mapping[str, str] | None) -> str:
 
 
 def note_parquet_version(spark: SparkSession, table: Table, path: str, version: int) -> None:
-    """Note version and columns beside the partitions of a Parquet table."""
+    """Note version, columns and definition beside the partitions of a Parquet table."""
     note = {"table": table.name, "version": version, "columns": table.column_types}
+    if table.definition:
+        note |= {"semantic_hash": table.semantic_hash, "definition": table.definition}
     write_text(spark, f"{path}/{VERSION_FILE}", json.dumps(note, indent=1))
 
 
@@ -86,9 +103,14 @@ def _stored_delta(spark: SparkSession, path: str) -> Stored | None:
     if not DeltaTable.isDeltaTable(spark, path):
         return None
     fields = DeltaTable.forPath(spark, path).toDF().schema.fields
-    rows = spark.sql(f"SHOW TBLPROPERTIES {delta_name(path)}").collect()
-    version = {r["key"]: r["value"] for r in rows}.get(VERSION_PROPERTY, "1")
-    return Stored(int(version), {f.name: f.dataType.simpleString() for f in fields})
+    noted = table_properties(spark, path)
+    columns = {f.name: f.dataType.simpleString() for f in fields}
+    return Stored(int(noted.get(VERSION_PROPERTY, "1")), columns, noted.get(DEFINITION_PROPERTY))
+
+
+def table_properties(spark: SparkSession, path: str) -> dict[str, str]:
+    """Properties of a stored Delta table."""
+    return {r["key"]: r["value"] for r in spark.sql(f"SHOW TBLPROPERTIES {delta_name(path)}").collect()}
 
 
 def newest_commit(spark: SparkSession, path: str) -> int:
@@ -115,7 +137,7 @@ def _stored_parquet(spark: SparkSession, path: str) -> Stored | None:
         return None
     try:
         note = json.loads(read_text(spark, f"{path}/{VERSION_FILE}") or "")
-        return Stored(int(note["version"]), dict(note["columns"]))
+        return Stored(int(note["version"]), dict(note["columns"]), note.get("semantic_hash"))
     except (ValueError, KeyError, TypeError):  # none, or cut off by a kill: the files themselves say what they hold
         return Stored(1, _columns_of_files(spark, path))
 

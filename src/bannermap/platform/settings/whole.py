@@ -7,8 +7,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from bannermap.platform.settings.common import Cosine, Positive, Section, Share, VariableName
+from bannermap.platform.settings.analytics import AnalyticsSettings
+from bannermap.platform.settings.common import Cosine, Positive, Section, Share
+from bannermap.platform.settings.experiment import ExperimentSettings
+from bannermap.platform.settings.features import FeatureSettings
 from bannermap.platform.settings.images import DecodeSettings, EncoderSettings, FetchSettings
+from bannermap.platform.settings.lab import LabSettings
+from bannermap.platform.settings.monitoring import MonitoringSettings
+from bannermap.platform.settings.publish import PublishSettings
+from bannermap.platform.settings.retention import RetentionSettings
 from bannermap.platform.settings.training import TrainingSettings
 
 
@@ -143,26 +150,6 @@ class AssignmentSettings(Section):
         return name
 
 
-class FeatureSettings(Section):
-    """What is counted and when it may be used."""
-
-    kept_days: Annotated[int, Field(ge=30, le=3650)]
-    available_lag_hours: Annotated[float, Field(ge=0.0, le=24.0 * 30)]
-    min_share_of_previous_day: Share
-    wide_themes: Annotated[int, Field(ge=1, le=32)]
-    wide_events: Annotated[tuple[Literal["request", "impression", "click"], ...], Field(min_length=1)]
-    pseudonymise_users: bool
-    pseudonym_key_variable: VariableName
-    purge_retention_hours: Annotated[float, Field(ge=0.0, le=24.0 * 365)]
-
-    @field_validator("wide_events")
-    @classmethod
-    def _each_event_once(cls, events: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(events)) < len(events):
-            raise ValueError(f"{', '.join(events)} names an event type twice: name each once")
-        return events
-
-
 class ReportSettings(Section):
     """What the pages show, and how much they may weigh."""
 
@@ -183,6 +170,7 @@ class SampleSettings(Section):
     size: Literal["tiny", "small", "large"]
     days: Annotated[int, Field(ge=1, le=60)]
     seed: Annotated[int, Field(ge=0)]
+    taste_log_odds: Annotated[float, Field(ge=0.0, le=20.0)] = 6.0
     out: str
 
 
@@ -201,12 +189,32 @@ class Settings(Section):
     report: ReportSettings
     sample: SampleSettings
     training: TrainingSettings
+    analytics: AnalyticsSettings
+    experiment: ExperimentSettings
+    lab: LabSettings
+    publish: PublishSettings = PublishSettings()
+    retention: RetentionSettings = RetentionSettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
 
     @model_validator(mode="after")
-    def _wide_themes_are_made(self) -> Settings:
-        if self.features.wide_themes not in self.clustering.theme_counts:
+    def _themes_are_made(self) -> Settings:
+        wanted = {"wide_themes": self.features.wide_themes}
+        wanted |= {f"sets.{name}.themes": s.themes for name, s in self.features.sets.items() if s.themes}
+        for key, themes in wanted.items():
+            if themes not in self.clustering.theme_counts:
+                raise ValueError(
+                    f"features.{key} is {themes} and clustering.theme_counts makes "
+                    f"{', '.join(map(str, self.clustering.theme_counts)) or 'none'}: take one of those, or add it there"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _clustered_pictures_are_kept(self) -> Settings:
+        clustered = self.clustering.retire_after_days + self.clustering.rebuild_every_days
+        if self.retention.image_days is not None and self.retention.image_days < clustered:
             raise ValueError(
-                f"features.wide_themes is {self.features.wide_themes} and clustering.theme_counts makes "
-                f"{', '.join(map(str, self.clustering.theme_counts)) or 'none'}: take one of those, or add it there"
+                f"retention.image_days is {self.retention.image_days}, and banners stay clustered for up to {clustered} days "
+                "(clustering.retire_after_days and rebuild_every_days): their pictures would be missing in the report, and for "
+                "another encoder. Take at least as many days, or null to keep all"
             )
         return self

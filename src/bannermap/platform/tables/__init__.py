@@ -6,7 +6,15 @@ else. `docs/tables.md` is printed from them by ``python -m bannermap.platform.ta
 
 from __future__ import annotations
 
-from bannermap.platform.tables import clustering, embedding, features, logs, registry, runs
+from bannermap.platform.tables import analytics, clustering, embedding, experiment, features, lab, logs, registry, runs
+from bannermap.platform.tables.analytics import (
+    ANALYSED_DAYS,
+    BANNER_TEXTS,
+    CLUSTER_AUDIENCES,
+    CLUSTER_DAYS,
+    CLUSTER_TAGS,
+    CLUSTER_TRENDS,
+)
 from bannermap.platform.tables.clustering import (
     BANNER_ASSIGNMENTS,
     CELLS,
@@ -30,6 +38,13 @@ from bannermap.platform.tables.embedding import (
     IMAGE_BYTES,
     IMAGE_FETCHES,
 )
+from bannermap.platform.tables.experiment import (
+    EXPERIMENT_RESULTS,
+    EXPERIMENT_VERDICTS,
+    FILE_EXPERIMENT_RESULTS,
+    FILE_EXPERIMENT_VERDICTS,
+)
+from bannermap.platform.tables.feature_sets import RECENCY_LIST, SET_PREFIX, FeatureSet
 from bannermap.platform.tables.features import (
     EVENT_LOG_DAYS,
     FEATURE_PUBLICATIONS,
@@ -37,20 +52,23 @@ from bannermap.platform.tables.features import (
     FILE_USER_CLUSTER_COUNTS,
     FILE_USER_FEATURES,
     USER_BANNER_DAYS,
+    USER_BUCKETS_PROPERTY,
     USER_CLUSTER_COUNTS,
     USER_ERASURES,
     USER_FEATURE_LISTS,
     USER_FEATURES,
     USER_FEATURES_WIDE,
     WIDE_SLOTS,
+    user_banner_days,
     user_feature_lists,
     user_features_wide,
 )
+from bannermap.platform.tables.lab import FILE_LAB_LABELS, FILE_LAB_RESULTS, LAB_LABELS, LAB_RESULTS
 from bannermap.platform.tables.logs import (
     BANNER_LOG,
     EVENT_LOG,
 )
-from bannermap.platform.tables.migrations import AddColumns, Migration, Rebuild
+from bannermap.platform.tables.migrations import AddColumns, Migration, Rebuild, Relay
 from bannermap.platform.tables.names import (
     BANNER_ATTRIBUTES,
     EVENT_TYPES,
@@ -59,6 +77,9 @@ from bannermap.platform.tables.names import (
     WINDOWS_DAYS,
     count_column,
     list_column,
+    recency_column,
+    share_column,
+    slot_column,
     wide_column,
     window_column,
     window_columns,
@@ -73,7 +94,7 @@ from bannermap.platform.tables.runs import (
     RUNS,
 )
 
-STAGES_IN_ORDER = (logs, registry, embedding, clustering, features, runs)
+STAGES_IN_ORDER = (logs, registry, embedding, clustering, features, analytics, experiment, lab, runs)
 ALL_TABLES = tuple(value for module in STAGES_IN_ORDER for value in vars(module).values() if isinstance(value, Table))
 WAREHOUSE_TABLES = tuple(
     value
@@ -100,41 +121,58 @@ def _section(table: Table) -> str:
 
 __all__ = [
     "ALL_TABLES",
+    "ANALYSED_DAYS",
     "BANNERS",
     "BANNER_ASSIGNMENTS",
     "BANNER_ATTRIBUTES",
     "BANNER_DAYS",
     "BANNER_LOG",
+    "BANNER_TEXTS",
     "CELLS",
     "CLUSTERINGS",
     "CLUSTERS",
+    "CLUSTER_AUDIENCES",
+    "CLUSTER_DAYS",
     "CLUSTER_LINEAGE",
     "CLUSTER_MEMBERS",
+    "CLUSTER_TAGS",
+    "CLUSTER_TRENDS",
     "DUPLICATE_SETS",
     "EMBEDDINGS",
     "EVENT_LOG",
     "EVENT_LOG_DAYS",
     "EVENT_TYPES",
+    "EXPERIMENT_RESULTS",
+    "EXPERIMENT_VERDICTS",
     "EXTERNAL_VECTORS",
     "FEATURE_PUBLICATIONS",
     "FILE_CLUSTERS",
     "FILE_EMBEDDINGS",
     "FILE_EVENT_REJECTS",
+    "FILE_EXPERIMENT_RESULTS",
+    "FILE_EXPERIMENT_VERDICTS",
+    "FILE_LAB_LABELS",
+    "FILE_LAB_RESULTS",
     "FILE_MEMBERS",
     "FILE_REJECTS",
     "FILE_USER_CLUSTER_COUNTS",
     "FILE_USER_FEATURES",
     "IMAGE_BYTES",
     "IMAGE_FETCHES",
+    "LAB_LABELS",
+    "LAB_RESULTS",
     "NEAR_DUPLICATES",
     "NEIGHBOURS",
     "NO_DAY",
+    "RECENCY_LIST",
     "REGISTRY_DAYS",
     "REJECTS",
     "RUNS",
+    "SET_PREFIX",
     "THEMES",
     "UNCLUSTERED",
     "USER_BANNER_DAYS",
+    "USER_BUCKETS_PROPERTY",
     "USER_CLUSTER_COUNTS",
     "USER_ERASURES",
     "USER_FEATURES",
@@ -144,12 +182,18 @@ __all__ = [
     "WIDE_SLOTS",
     "WINDOWS_DAYS",
     "AddColumns",
+    "FeatureSet",
     "Migration",
     "Rebuild",
+    "Relay",
     "Table",
     "count_column",
     "list_column",
+    "recency_column",
     "reference",
+    "share_column",
+    "slot_column",
+    "user_banner_days",
     "user_feature_lists",
     "user_features_wide",
     "wide_column",

@@ -180,13 +180,14 @@ BANNER_ASSIGNMENTS = Table(
     about="Banners of a day by a stored clustering, which stays as it is: each one's cluster, or why it has none.",
     columns={
         "dt": "date: day of the banners; nothing later was read",
-        "clustering_id": "string: see clusterings; of this day or before",
+        "clustering_id": "string: see clusterings; of this day or before; of a saved model, its model_id",
         "banner_id": "string: see banner_days",
         "pixel_hash": "string: the picture, as of the day; null where it has none",
         "cluster_id": "string: see clusters; null where it joins none",
         "reason": "string: member (a member with this picture, in a cluster or not), same_picture (a member shows these pixels), "
         "nearest_picture (similar enough to a clustered one), too_far (from all of them), no_vector (none by this encoder by "
-        "the day), other_dimensions, not_finite or zero_vector (one that cannot be compared)",
+        "the day), other_dimensions, not_finite or zero_vector (one that cannot be compared), model (a saved model placed it, "
+        "in a cluster or in none)",
         "nearest_pixel_hash": "string: the most similar clustered picture, or the same; null for a member or without a vector",
         "nearest_banner_id": "string: the smallest member that shows it",
         "cosine": "float: to that picture, -1 to 1",

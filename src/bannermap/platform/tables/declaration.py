@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,6 +30,8 @@ class Table:
         version: of columns and their meaning, stored with the table; goes up by one with every change of either.
         migrations: version -> the step that makes it from the version before; one for each from 2 on.
         private: columns that can identify a person: Delta keeps no statistics of them, since its log outlives deleted rows.
+        definition: what its values mean beyond names and types, as JSON; rows of another definition are never mixed in.
+        properties: further properties that a Delta table is made with.
     """
 
     name: str
@@ -39,6 +43,15 @@ class Table:
     version: int = 1
     migrations: Mapping[int, Migration] = field(default_factory=dict)
     private: tuple[str, ...] = ()
+    definition: Mapping[str, object] = field(default_factory=dict)
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def semantic_hash(self) -> str | None:
+        """Sha256 of the definition's canonical JSON, hexadecimal; None where there is no definition."""
+        if not self.definition:
+            return None
+        return hashlib.sha256(json.dumps(self.definition, sort_keys=True).encode()).hexdigest()
 
     def type_of(self, column: str) -> str:
         """Spark type of a column, as in DDL."""
@@ -70,6 +83,11 @@ class Table:
     def steps_from(self, version: int) -> list[tuple[int, Migration]]:
         """The steps from a stored version to the declared one, each with the version that it makes."""
         return [(v, self.migrations[v]) for v in range(version + 1, self.version + 1)]
+
+    def on_files(self, job: str, folder: str) -> Table:
+        """The same rows as Parquet in one folder, as a job leaves them on plain files."""
+        about = f"{job} on plain files: the folder is `{folder}`."
+        return Table(name=f"file_{self.name}", about=about, columns=self.columns, key=self.key, format="parquet")
 
     def select(self, frame: DataFrame) -> DataFrame:
         """Exactly the declared columns, cast to the declared types, in the declared order."""

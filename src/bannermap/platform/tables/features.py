@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bannermap.platform.tables.declaration import Table
-from bannermap.platform.tables.migrations import AddColumns, Rebuild
+from bannermap.platform.tables.migrations import AddColumns, Rebuild, Relay
 from bannermap.platform.tables.names import (
     EVENT_TYPES,
     UNCLUSTERED,
@@ -16,22 +16,46 @@ from bannermap.platform.tables.names import (
     window_columns,
 )
 
-_SLOTS_HOLD_THEMES = Rebuild("build_user_features", "slots hold themes, not clusters")
-USER_BANNER_DAYS = Table(
-    name="user_banner_days",
-    about="Partials: counts per day, user and banner, free of any clustering.",
-    columns={
-        "dt": "date: day of the events, UTC",
-        "user_id": "string: who",
-        "banner_id": "string: null where the event named none",
-        "requests": "int: count",
-        "impressions": "int: count",
-        "clicks": "int: count",
-    },
-    key=("dt", "user_id", "banner_id"),
-    partition_by=("dt",),
-    private=("user_id",),
+FEATURE_RULE = 1
+"""Version of the rule that counts are made by (windows, duplicates, days); a change of it must not meet older rows."""
+_EVERYTHING = {"rule": FEATURE_RULE, "events": list(EVENT_TYPES), "windows_days": list(WINDOWS_DAYS)}
+_TOTALS_AS_STORED = (
+    f"SELECT dt, clustering_id, revision, {', '.join(f'sum({c}) AS {c}' for c in window_columns())} "
+    "FROM {user_cluster_counts} GROUP BY dt, clustering_id, revision"
 )
+_SLOTS_HOLD_THEMES = Rebuild("build_user_features", "slots hold themes, not clusters")
+USER_BUCKETS_PROPERTY = "bannermap.user_buckets"
+
+
+def user_banner_days(buckets: int) -> Table:
+    """The partials, laid out for a number of buckets of users; the table keeps the number as a property.
+
+    Args:
+        buckets: 1 or more.
+    """
+    bucket_of_user = f"CAST(pmod(xxhash64(user_id), {buckets}) AS INT)"
+    return Table(
+        name="user_banner_days",
+        about="Partials: counts per day, user and banner, free of any clustering.",
+        columns={
+            "dt": "date: day of the events, UTC",
+            "user_bucket": "int: xxhash64 of user_id modulo features.user_buckets: all days of a user lie in one bucket",
+            "user_id": "string: who",
+            "banner_id": "string: null where the event named none",
+            "requests": "int: count",
+            "impressions": "int: count",
+            "clicks": "int: count",
+        },
+        key=("dt", "user_id", "banner_id"),
+        partition_by=("dt", "user_bucket"),
+        version=2,
+        migrations={2: Relay({"user_bucket": bucket_of_user}, "features.user_buckets folders a day")},
+        private=("user_id",),
+        properties={USER_BUCKETS_PROPERTY: str(buckets)},
+    )
+
+
+USER_BANNER_DAYS = user_banner_days(16)
 EVENT_LOG_DAYS = Table(
     name="event_log_days",
     about="One row per day of the event log that was taken in: the partials are a function of exactly these days, less the users "
@@ -75,8 +99,11 @@ FEATURE_PUBLICATIONS = Table(
         "inputs_digest": "string: hash of the partials and the assignment that it was made from",
         "available_at": "timestamp: earliest time at which a server could have had it",
         "users": "bigint: rows of user_features",
+        **dict.fromkeys(window_columns(), "bigint: sum over all users and clusters, with unclustered"),
     },
     key=("dt", "clustering_id", "revision"),
+    version=2,
+    migrations={2: AddColumns(tuple(window_columns()), "the sums over user_cluster_counts", _TOTALS_AS_STORED)},
 )
 USER_CLUSTER_COUNTS = Table(
     name="user_cluster_counts",
@@ -93,6 +120,7 @@ USER_CLUSTER_COUNTS = Table(
     key=("dt", "clustering_id", "revision", "user_id", "cluster_id"),
     partition_by=("dt", "clustering_id", "revision"),
     private=("user_id",),
+    definition=_EVERYTHING | {"themes": None, "layout": "long"},
 )
 USER_FEATURES = Table(
     name="user_features",
@@ -109,6 +137,7 @@ USER_FEATURES = Table(
     key=("dt", "clustering_id", "revision", "user_id"),
     partition_by=("dt", "clustering_id", "revision"),
     format="parquet",
+    definition=_EVERYTHING | {"themes": None, "layout": "arrays"},
 )
 
 
@@ -137,6 +166,7 @@ def user_features_wide(clusters: int, events: Sequence[str]) -> Table:
         format="parquet",
         version=2,
         migrations={2: _SLOTS_HOLD_THEMES},
+        definition=_EVERYTHING | {"events": list(events), "themes": clusters, "layout": "wide"},
     )
 
 
@@ -157,6 +187,7 @@ def user_feature_lists(clusters: int) -> Table:
         format="parquet",
         version=2,
         migrations={2: _SLOTS_HOLD_THEMES},
+        definition=_EVERYTHING | {"themes": clusters, "layout": "list"},
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -32,6 +33,28 @@ class AddColumns:
 
 
 @dataclass(frozen=True)
+class Relay:
+    """Another layout: the whole table is written again, in one commit, with new columns that follow from each row.
+
+    Attributes:
+        values: new column -> SQL over the row.
+        about: what changes.
+    """
+
+    values: Mapping[str, str]
+    about: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The new columns."""
+        return tuple(self.values)
+
+    def text(self) -> str:
+        """The step as a part of a sentence."""
+        return f"writes all rows again, with {', '.join(self.names)} ({self.about})"
+
+
+@dataclass(frozen=True)
 class Rebuild:
     """The new version cannot be derived from the stored one: the table has to be moved away and made again.
 
@@ -48,4 +71,4 @@ class Rebuild:
         return f"cannot be derived ({self.about}): move the table away and run {self.job} again for its days"
 
 
-Migration = AddColumns | Rebuild
+Migration = AddColumns | Relay | Rebuild

@@ -24,7 +24,22 @@ def window_column(event_type: str, window_days: int) -> str:
 
 def wide_column(event_type: str, window_days: int, slot: int) -> str:
     """Name of a wide feature: ``('click', 7, 3)`` -> ``clicks_7d_c03``."""
-    return f"{window_column(event_type, window_days)}_c{slot:02d}"
+    return slot_column(window_column(event_type, window_days), slot)
+
+
+def slot_column(value: str, slot: int) -> str:
+    """Name of a value of one slot: ``('clicks_7d', 3)`` -> ``clicks_7d_c03``."""
+    return f"{value}_c{slot:02d}"
+
+
+def share_column(event_type: str, window_days: int) -> str:
+    """Name of a share of a user's events: ``('click', 7)`` -> ``click_share_7d``."""
+    return f"{event_type}_share_{window_days}d"
+
+
+def recency_column(event_type: str) -> str:
+    """Name of the days since the last event: ``click`` -> ``days_since_click``."""
+    return f"days_since_{event_type}"
 
 
 def list_column(window_days: int) -> str:

@@ -1,0 +1,47 @@
+"""Tables of the strategy lab."""
+
+from __future__ import annotations
+
+from bannermap.platform.tables.declaration import Table
+
+LAB_RESULTS = Table(
+    name="lab_results",
+    about="Every configuration that a comparison of strategies had, with what became of it; definitions: strategies.md.",
+    columns={
+        "comparison_id": "string: day and a hash of the settings of the comparison",
+        "dt": "date: as-of day; nothing later was read",
+        "encoder_id": "string: see embeddings",
+        "configuration": "string: strategy and parameters, readable",
+        "strategy": "string: see docs/strategies.md",
+        "parameters": "string: JSON",
+        "status": "string: ranked; gated (a gate refused it); dropped (others were better); failed; untried (no time was left)",
+        "reason": "string: in words, where it is not ranked; else null",
+        "place": "int: 1 the best of its encoder; null where it is not ranked",
+        "recommended": "boolean: by the comparison, of its encoder",
+        "score": "double: by lab.rank_by; null without one",
+        "stability": "double: mean adjusted Rand index with fits of bootstrap samples; null where it was not taken",
+        "permuted_deviations": "double: standard deviations of permuted labels' silhouettes that its own lies above their mean",
+        "rows": "bigint: pictures of its last fit",
+        "seconds": "double: of that fit",
+        "figures": "map<string, double>: every measure that is defined",
+    },
+    key=("comparison_id", "encoder_id", "configuration"),
+    partition_by=("comparison_id",),
+)
+LAB_LABELS = Table(
+    name="lab_labels",
+    about="Labels that each fitted configuration of a comparison gives the sample: the Parquet beside labels/*.npy.",
+    columns={
+        "comparison_id": "string: see lab_results",
+        "encoder_id": "string: see embeddings",
+        "configuration": "string: see lab_results",
+        "node_id": "string: pixel_hash of the picture; content_hash of plain files",
+        "label": "bigint: 0 and up, by configuration; null for an outlier",
+        "held_out": "boolean: no fit has seen it",
+    },
+    key=("comparison_id", "encoder_id", "configuration", "node_id"),
+    partition_by=("comparison_id",),
+    format="parquet",
+)
+FILE_LAB_RESULTS = LAB_RESULTS.on_files("compare_strategies", "results")
+FILE_LAB_LABELS = LAB_LABELS.on_files("compare_strategies", "labels_parquet")
