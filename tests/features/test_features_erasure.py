@@ -33,6 +33,7 @@ from bannermap.features.erasure import Erasure, erasure_stage
 from bannermap.features.job import STAGE
 from bannermap.platform import erasing
 from bannermap.platform.cli import main, run_stage
+from bannermap.platform.settings import FeatureSetSettings
 from bannermap.platform.storage import Warehouse
 from bannermap.platform.tables import (
     EVENT_LOG_DAYS,
@@ -45,11 +46,14 @@ from bannermap.platform.tables import (
     USER_FEATURES,
     USER_FEATURES_WIDE,
     WIDE_SLOTS,
+    FeatureSet,
 )
 
 DAYS = (30, 31)
 GONE, STAYING = "gone-user", "staying-user"
+SETS = {"recent": FeatureSetSettings(recency=True)}
 HOLD_USERS = (USER_BANNER_DAYS, USER_CLUSTER_COUNTS, REJECTS, USER_FEATURES, USER_FEATURES_WIDE, USER_FEATURE_LISTS)
+HOLD_USERS += tuple(FeatureSet(name, **dict(chosen)).table() for name, chosen in SETS.items())
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ def history(rng: random.Random, group: str, n: int) -> list[dict]:
 
 
 def chain(spark, base_settings, root: Path, logs: dict[int, list[dict]]) -> Path:
-    warehouse, settings = Warehouse(spark, str(root / "warehouse")), settings_for(base_settings, root / "log")
+    warehouse, settings = Warehouse(spark, str(root / "warehouse")), settings_for(base_settings, root / "log", sets=SETS)
     for n, events in logs.items():
         deliver(root / "log", day(n), events)
         cluster(warehouse, day(n))
@@ -89,7 +93,7 @@ def world(spark, base_settings, tmp_path_factory) -> World:
 def copy(world, spark, base_settings, tmp_path):
     """The world with everybody, to be worked on: warehouse and settings."""
     shutil.copytree(world.whole, tmp_path / "copy")
-    return Warehouse(spark, str(tmp_path / "copy/warehouse")), settings_for(base_settings, tmp_path / "copy/log")
+    return Warehouse(spark, str(tmp_path / "copy/warehouse")), settings_for(base_settings, tmp_path / "copy/log", sets=SETS)
 
 
 def erased(warehouse: Warehouse, settings, users=tuple(f"{GONE}-{n}" for n in range(3)), purge: bool = False):
@@ -100,7 +104,7 @@ def comparable(warehouse: Warehouse) -> dict[str, list[str]]:
     """All rows that the worlds share; log days describe the files, and digests of older revisions are compared with nothing."""
     publications = warehouse.read(FEATURE_PUBLICATIONS).orderBy("dt", "revision").collect()
     newest = {r.dt: r.revision for r in publications}
-    shown = [(*r[:3], r.inputs_digest if newest[r.dt] == r.revision else None, r.available_at, r.users) for r in publications]
+    shown = [(*r[:3], r.inputs_digest if newest[r.dt] == r.revision else None, *r[4:]) for r in publications]
     return stored(warehouse, (*HOLD_USERS, WIDE_SLOTS)) | {"feature_publications": list(map(repr, shown))}
 
 
@@ -171,6 +175,18 @@ def test_an_erasure_killed_between_its_steps_is_completed_by_the_same_command(wo
     proofs = warehouse.read(USER_ERASURES).collect()
     assert len(proofs) == 3 and all(p.complete for p in proofs)
     assert sum((Counter({r.table: r.rows for r in p.rows_removed}) for p in proofs), Counter()) == held
+
+
+@pytest.mark.slow
+def test_a_day_whose_users_are_all_erased_has_no_rows_when_it_comes_again(base_settings, warehouse, tmp_path):
+    settings = settings_for(base_settings, tmp_path / "log")
+    deliver(tmp_path / "log", day(0), [oracle.event("e", "click", at(0), "leaves", "a")])
+    cluster(warehouse, day(0))
+    run_stage(STAGE, warehouse, settings, day(0))
+    erased(warehouse, settings, ["leaves"])
+    assert run_stage(STAGE, warehouse, settings, day(0)).rows_out == 0
+    assert long_rows(warehouse, day(0), 1) == array_rows(warehouse, day(0), 1) == {}
+    assert set(revisions(warehouse)) == {(day(0), 1)}
 
 
 @pytest.mark.slow

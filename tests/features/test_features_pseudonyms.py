@@ -22,11 +22,11 @@ from test_features_files import write_inputs
 from bannermap.features.erasure import Erasure, erasure_stage
 from bannermap.features.events import EVENT_COLUMNS
 from bannermap.features.job import STAGE
-from bannermap.features.pseudonyms import UserKey, pseudonymiser, user_key
 from bannermap.features.users import pseudonymised
 from bannermap.platform.cli import run_stage
 from bannermap.platform.config import load_settings
 from bannermap.platform.errors import ConfigError, InputError
+from bannermap.platform.pseudonyms import UserKey, pseudonymiser, user_key
 from bannermap.platform.tables import REJECTS, USER_BANNER_DAYS
 
 KEY = "a key of more than thirty-two characters, ümlaut"

@@ -33,16 +33,33 @@ def cluster_vectors(
     Raises:
         InputError: not a matrix, not finite, or ids that are not n distinct values.
     """
+    return cluster_with_thresholds(vectors, settings, ids)[0]
+
+
+def cluster_with_thresholds(
+    vectors: np.ndarray, settings: ClusteringSettings | None = None, ids: np.ndarray | list | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """`cluster_vectors`, and what each cluster asks of a picture that comes later.
+
+    Args:
+        vectors, settings, ids: as of `cluster_vectors`.
+
+    Returns:
+        int64 (n,), labels; float64 (clusters,), by label, cosine of the cut that made the cluster: see `assigning`.
+    """
     settings = settings or ClusteringSettings()
     matrix = checked_vectors(vectors)
     rank = _ranks(ids, len(matrix))
     if not len(matrix):
-        return np.empty(0, np.int64)
+        return np.empty(0, np.int64), np.empty(0)
     by_id = np.empty_like(matrix)
     by_id[rank] = matrix
     hierarchy = _hierarchy(by_id, settings)
     figures = level_figures(hierarchy, np.ones(len(by_id), np.int64), _level_norms(by_id, hierarchy))
-    return _labels(refine_all(figures, len(by_id), settings), hierarchy)[rank]
+    recursion = refine_all(figures, len(by_id), settings)
+    labels, groups = _labels(recursion, hierarchy)
+    levels = np.array([recursion.groups[g].level for g in groups], np.int64)
+    return labels[rank], level_thresholds(settings)[levels]
 
 
 def checked_vectors(vectors: np.ndarray) -> np.ndarray:
@@ -98,14 +115,15 @@ def _level_norms(vectors: np.ndarray, hierarchy: Hierarchy) -> list[np.ndarray]:
     return norms[::-1]
 
 
-def _labels(recursion: Recursion, hierarchy: Hierarchy) -> np.ndarray:
+def _labels(recursion: Recursion, hierarchy: Hierarchy) -> tuple[np.ndarray, np.ndarray]:
+    """int64 (n,) labels by id; int64 (clusters,), the group behind each label."""
     accepted = np.array([g.accepted for g in recursion.groups] + [False])
     group = np.where(accepted[recursion.group_of], recursion.group_of, -1)[hierarchy.position()]
     clustered = np.flatnonzero(group >= 0)
-    _, first, label = np.unique(group[clustered], return_index=True, return_inverse=True)
+    found, first, label = np.unique(group[clustered], return_index=True, return_inverse=True)
     labels = np.full(len(group), -1, np.int64)
     labels[clustered] = np.argsort(np.argsort(first))[label]
-    return labels
+    return labels, found[np.argsort(first)]
 
 
 def _ranks(ids: np.ndarray | list | None, rows: int) -> np.ndarray:

@@ -138,12 +138,12 @@ def _encoder_id(context: JobContext) -> str:
 def _pictures(context: JobContext, encoder_id: str) -> tuple[DataFrame, InForce | None]:
     """The banners' pictures, persisted, less what the last rebuild dropped; and the cells that it left."""
     day, retire_after = context.dt, context.settings.clustering.retire_after_days
-    seen = _seen_pictures(context, encoder_id).persist()
+    seen = seen_pictures(context, encoder_id).persist()
     in_force = cells_in_force(context, encoder_id, t.unretired(seen, day, day, retire_after))
     return t.unretired(seen, day, in_force.dt if in_force else day, retire_after).persist(), in_force
 
 
-def _seen_pictures(context: JobContext, encoder_id: str) -> DataFrame:
+def seen_pictures(context: JobContext, encoder_id: str) -> DataFrame:
     """The pictures of all banners; of an encoder whose vectors were imported by banner_id, what stands in for them."""
     days = context.warehouse.read(BANNER_DAYS, "dedupe_banners")
     if days.where(F.col("dt") == F.lit(context.dt)).isEmpty():
@@ -204,7 +204,7 @@ def _write_clusters(context: JobContext, result: Result) -> None:
         (NEAR_DUPLICATES, pairs),
         (DUPLICATE_SETS, duplicate_set_rows(result.members, names, name)),
     ]
-    context.warehouse.overwrite_partition_of_each(written, clustering_id=name)
+    context.warehouse.overwrite_partitions_of_each(written, [{"clustering_id": name}])
     counts = members.agg(
         F.count("*"), F.countDistinct("cluster_id"), F.sum(F.col("is_outlier").cast("long")), F.count("duplicate_set_id")
     ).collect()[0]

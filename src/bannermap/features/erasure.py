@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
+from bannermap.features.counting import STAGING
 from bannermap.features.proofs import completed, digests_of, mark_purged, needed_proofs, write_proofs
-from bannermap.features.pseudonyms import UserKey, user_key
 from bannermap.features.republication import Publication, correct_publications
 from bannermap.features.users import check_one_key
 from bannermap.platform.cli import Stage
@@ -25,8 +25,10 @@ from bannermap.platform.erasing import (
     stored_names,
     tidy_parquet,
 )
+from bannermap.platform.files import remove
+from bannermap.platform.pseudonyms import UserKey, user_key
 from bannermap.platform.runs import JobContext, say
-from bannermap.platform.tables import REJECTS, USER_BANNER_DAYS, USER_CLUSTER_COUNTS, USER_FEATURES
+from bannermap.platform.tables import REJECTS, SET_PREFIX, USER_BANNER_DAYS, USER_CLUSTER_COUNTS, USER_FEATURES
 from bannermap.platform.versions import newest_commit
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ USER_OF_ROW = (
     (REJECTS, "CASE WHEN job = 'build_user_features' THEN get_json_object(row_json, '$.user_id') END"),
 )
 """Delta tables that hold user ids, and the user id of a row as SQL."""
-EXPORT_PREFIXES = ("user_features_wide_", "user_feature_lists_")
+EXPORT_PREFIXES = ("user_features_wide_", "user_feature_lists_", SET_PREFIX)
 PARTITION = USER_FEATURES.partition_by
 
 
@@ -143,7 +145,10 @@ def _export(context: JobContext, name: str) -> DataFrame:
 
 
 def _tidy(context: JobContext) -> None:
-    for name in [] if context.warehouse.read_only else _exports(context):
+    if context.warehouse.read_only:
+        return
+    remove(context.warehouse.spark, f"{context.warehouse.root.rstrip('/')}/{STAGING}")  # of runs that were killed
+    for name in _exports(context):
         tidy_parquet(context.warehouse, name, list(PARTITION))
 
 

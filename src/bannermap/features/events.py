@@ -96,10 +96,19 @@ def deduplicated(events: DataFrame, kept_days: int | None) -> DataFrame:
     return events.withColumn("previous_day", previous_day).where(counts).drop("previous_day")
 
 
-def partials(events: DataFrame) -> DataFrame:
-    """`USER_BANNER_DAYS`: counts of deduplicated events by day, user and banner; a null banner is a group of its own."""
+def partials(events: DataFrame, user_buckets: int = 1) -> DataFrame:
+    """`USER_BANNER_DAYS`: counts of deduplicated events by day, user and banner; a null banner is a group of its own.
+
+    Counted before anything is moved: of a user with a fifth of all events, no more rows travel than the user has banners a day.
+    """
     counts = [F.count_if(F.col("event_type") == e).alias(count_column(e)) for e in EVENT_TYPES]
-    return USER_BANNER_DAYS.select(events.withColumn("dt", F.col("event_day")).groupBy("dt", "user_id", "banner_id").agg(*counts))
+    counted = events.withColumn("dt", F.col("event_day")).groupBy("dt", "user_id", "banner_id").agg(*counts)
+    return USER_BANNER_DAYS.select(counted.withColumn("user_bucket", bucket_of("user_id", user_buckets)))
+
+
+def bucket_of(user_id: str, buckets: int) -> Column:
+    """The bucket of a user column, see `layout`."""
+    return F.pmod(F.xxhash64(user_id), F.lit(buckets)).cast("int")
 
 
 def days_that_change(today: DataFrame, others: DataFrame) -> set[datetime.date]:

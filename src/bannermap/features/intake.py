@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
 from bannermap.features import events as e
-from bannermap.features.pseudonyms import user_key
 from bannermap.features.transforms import order_free_hash
 from bannermap.features.users import check_one_key, marked_erased, pseudonymised
 from bannermap.platform.errors import InputError
 from bannermap.platform.files import path_exists
 from bannermap.platform.logs import log_folder
+from bannermap.platform.pseudonyms import user_key
 from bannermap.platform.runs import JobContext
 from bannermap.platform.tables import EVENT_LOG_DAYS, USER_ERASURES
 
@@ -60,7 +60,7 @@ def read_day(context: JobContext) -> LogDay:
         raise InputError(
             f"There is no event log for {day}: {log_folder(root, day)} does not exist. Wait for it, or check paths.event_log."
         )
-    checked = _checked(context, [day]).persist()
+    checked = checked_log_days(context, [day]).persist()
     accepted = e.delivered_events(checked)
     counts = (checked.count(), accepted.count(), checked.where("erased").count())
     log = LogDay(checked, *counts, order_free_hash(accepted, accepted.columns), key.key_id if key else None)
@@ -118,7 +118,7 @@ def rebuilt_partials(context: JobContext, log: LogDay, days: list[datetime.date]
     near = F.col("event_day").between(F.lit(days[0] - reach), F.lit(days[-1]))
     events = today if others is None else today.unionByName(e.accepted_events(others))
     counted = e.deduplicated(events.where(near), kept_days)
-    return e.partials(counted.where(F.col("event_day").isin(days)))
+    return e.partials(counted.where(F.col("event_day").isin(days)), context.settings.features.user_buckets)
 
 
 def record_day(context: JobContext, log: LogDay, days: list[datetime.date], complete: bool) -> None:
@@ -128,13 +128,27 @@ def record_day(context: JobContext, log: LogDay, days: list[datetime.date], comp
     context.warehouse.merge(EVENT_LOG_DAYS, frame)
 
 
-def newest_log_day(context: JobContext, event_days: Iterable[datetime.date] | None = None) -> datetime.date:
-    """The newest log day taken in; with ``event_days``, of those that could change one of them."""
-    days = _taken_in(context)
-    if event_days is not None:
-        days = days.where(F.arrays_overlap("affected_dts", F.array(*[F.lit(d) for d in event_days])))
-    newest = days.agg(F.max("dt")).collect()[0][0]
-    return max(newest or context.dt, context.dt)
+def log_days_taken_in(context: JobContext, complete: bool = False) -> dict[datetime.date, set[datetime.date]]:
+    """Log days taken in -> the event days that each could change.
+
+    Args:
+        context: of the run.
+        complete: leave out days whose run has not ended.
+    """
+    rows = _taken_in(context).where("complete" if complete else "true").select("dt", "affected_dts").collect()
+    return {r["dt"]: set(r["affected_dts"]) for r in rows}
+
+
+def newest_log_day(
+    log_days: Mapping[datetime.date, Collection[datetime.date]], event_days: Collection[datetime.date] | None = None
+) -> datetime.date | None:
+    """The newest log day; with ``event_days``, of those that could change one of them.
+
+    Args:
+        log_days: of `log_days_taken_in`.
+        event_days: days, or none for all.
+    """
+    return max((d for d, affected in log_days.items() if event_days is None or set(event_days) & set(affected)), default=None)
 
 
 def _taken_in(context: JobContext) -> DataFrame:
@@ -156,7 +170,7 @@ def _events_of(context: JobContext, days: list[datetime.date]) -> DataFrame | No
     spark, root = context.warehouse.spark, context.settings.paths.event_log
     present = [d for d in days if path_exists(spark, log_folder(root, d))]
     _check_present(context, sorted(set(days) - set(present)))
-    return _checked(context, present) if present else None
+    return checked_log_days(context, present) if present else None
 
 
 def _check_present(context: JobContext, gone: list[datetime.date]) -> None:
@@ -171,7 +185,8 @@ def _check_present(context: JobContext, gone: list[datetime.date]) -> None:
     context.run.metrics["log_days_gone"] = max(len(gone), context.run.metrics.get("log_days_gone", 0))
 
 
-def _checked(context: JobContext, days: list[datetime.date]) -> DataFrame:
+def checked_log_days(context: JobContext, days: list[datetime.date]) -> DataFrame:
+    """Rows of some log days as `checked_events` has them, with pseudonyms where they are on, and erased users marked."""
     root = context.settings.paths.event_log
     raw = context.warehouse.spark.read.option("basePath", root).parquet(*[log_folder(root, d) for d in days])
     checked = e.checked_events(e.declared_events(raw), context.settings.features.kept_days)

@@ -10,12 +10,15 @@ from pyspark.sql import functions as F
 from bannermap.features.events import rejected_rows
 from bannermap.features.files import run_on_files
 from bannermap.features.intake import LogDay, changed_days, read_day, rebuilt_partials, record_day
-from bannermap.features.pseudonyms import user_key
-from bannermap.features.publication import pinned_clustering, publish, published_with
+from bannermap.features.layout import laid_out, partials_table
+from bannermap.features.publication import PUBLISHING, check_definitions, publish, published_with
+from bannermap.features.revisions import Asked
 from bannermap.features.users import ERASED
 from bannermap.platform.cli import FileMode, Stage
+from bannermap.platform.clusterings import pinned_clustering
+from bannermap.platform.pseudonyms import user_key
 from bannermap.platform.runs import JobContext
-from bannermap.platform.tables import USER_BANNER_DAYS
+from bannermap.platform.tables import USER_BANNER_DAYS, Table
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -25,22 +28,27 @@ def run(context: JobContext) -> None:
     """Take in the day's log, rebuild the partials that it changes, publish the day and correct what was published before.
 
     The partials are a function of the set of log days taken in, so days may come in any order or twice. Every step repeats
-    itself exactly when a killed run is run again; the day counts as complete only after its last write.
+    itself exactly when a killed run is run again; the day counts as complete only after its last write. A day whose
+    features, or whose corrections of other days, the gate refuses stays incomplete, with its partials.
     """
+    check_definitions(context)
     clustering_id = pinned_clustering(context)
+    table = partials_table(context)
     with context.phase("read the event log"):
         log = read_day(context)
     try:
-        partials, days = _take_in(context, log)
-        users, corrections = _publish_all(context, partials, days, clustering_id)
+        partials, days = _take_in(context, log, table)
+        corrected = [Asked(*p, rewrite=False) for p in published_with(context, days) if p != (context.dt, clustering_id)]
+        written = publish(context, partials, [Asked(context.dt, clustering_id, rewrite=True), *corrected])
         record_day(context, log, days, complete=True)
     finally:
         log.checked.unpersist()
-    context.run.rows_in, context.run.rows_out = log.rows, users
-    context.run.metrics.update({"event_days_rebuilt": len(days), "revisions_corrected": corrections})
+    context.run.rows_in = log.rows
+    context.run.rows_out = sum(users for r, users in written.items() if (r.as_of, r.clustering_id) == (context.dt, clustering_id))
+    context.run.metrics.update({"event_days_rebuilt": len(days), "revisions_corrected": len(written) - 1})
 
 
-def _take_in(context: JobContext, log: LogDay) -> tuple[DataFrame, list[datetime.date]]:
+def _take_in(context: JobContext, log: LogDay, table: Table) -> tuple[DataFrame, list[datetime.date]]:
     """Write what the log day changes; all partials, and the event days that were rebuilt."""
     with context.phase("find the days that change"):
         days = changed_days(context, log)
@@ -51,18 +59,8 @@ def _take_in(context: JobContext, log: LogDay) -> tuple[DataFrame, list[datetime
         context.reject(rejected_rows(log.checked))
         if log.erased:
             context.run.rejected[ERASED] = log.erased
-        context.warehouse.overwrite_partitions(USER_BANNER_DAYS, rebuilt, "dt", days)
+        context.warehouse.overwrite_partitions(table, laid_out(rebuilt), "dt", days)
     return _partials(context, rebuilt, days), days
-
-
-def _publish_all(context: JobContext, partials: DataFrame, days: list[datetime.date], clustering_id: str) -> tuple[int, int]:
-    """Publish the day, then correct what was published before; rows of the day's user_features, and revisions added."""
-    with context.phase("publish features"):
-        users = publish(context, partials, context.dt, clustering_id, rewrite=True)
-    with context.phase("correct published features"):
-        others = [p for p in published_with(context, days) if p != (context.dt, clustering_id)]
-        written = [publish(context, partials, as_of, name, rewrite=False) for as_of, name in others]
-    return users or 0, sum(rows is not None for rows in written)
 
 
 def _partials(context: JobContext, rebuilt: DataFrame, days: list[datetime.date]) -> DataFrame:
@@ -71,10 +69,7 @@ def _partials(context: JobContext, rebuilt: DataFrame, days: list[datetime.date]
     return stored.where(~F.col("dt").isin(days)).unionByName(rebuilt) if context.warehouse.read_only else stored
 
 
-PHASES = (
-    *("read the event log", "find the days that change", "write user_banner_days"),
-    *("publish features", "correct published features"),
-)
+PHASES = ("read the event log", "find the days that change", "write user_banner_days", *PUBLISHING)
 STAGE = Stage("build_user_features", run, PHASES, check=user_key)
 FILES = FileMode(
     {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from bannermap.features.pseudonyms import erased_digest
+from bannermap.platform.pseudonyms import erased_digest
 from bannermap.platform.runs import JobContext
 from bannermap.platform.tables import USER_ERASURES
 

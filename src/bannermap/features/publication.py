@@ -1,72 +1,42 @@
-"""Publishing features as of a day in revisions: what was published stays, a correction stands beside it."""
+"""Publishing features as of days in revisions: what was published stays, a correction stands beside it."""
 
 from __future__ import annotations
 
+import contextlib
 import datetime
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
 from bannermap.features import transforms as t
-from bannermap.features.intake import newest_log_day
-from bannermap.platform.errors import InputError
+from bannermap.features.counting import counted, form_of
+from bannermap.features.digests import RowSums
+from bannermap.features.gate import CLUSTERS, USERS, Sums
+from bannermap.features.gating import pass_gate
+from bannermap.features.inputs import assignment_sums
+from bannermap.features.intake import log_days_taken_in, newest_log_day
+from bannermap.features.revisions import Asked, Revision, instant
+from bannermap.features.sets import configured_sets
 from bannermap.platform.runs import JobContext
+from bannermap.platform.settings import FeatureSettings
 from bannermap.platform.tables import (
-    CLUSTER_MEMBERS,
-    CLUSTERINGS,
     FEATURE_PUBLICATIONS,
     THEMES,
     USER_CLUSTER_COUNTS,
     USER_FEATURES,
     WIDE_SLOTS,
+    Table,
     user_feature_lists,
     user_features_wide,
+    window_columns,
 )
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, Row
 
-
-EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-
-
-@dataclass(frozen=True)
-class Revision:
-    """One publication to be written.
-
-    Attributes:
-        as_of: last day of its windows.
-        clustering_id: the clustering that it counts by.
-        number: 1 for the first, later ones correct it.
-        digest: of partials and assignment.
-        available_at: from when a server could have had it, UTC.
-    """
-
-    as_of: datetime.date
-    clustering_id: str
-    number: int
-    digest: str
-    available_at: datetime.datetime
-
-    @property
-    def partition(self) -> dict[str, object]:
-        """The partition that it fills in each feature table."""
-        return {"dt": self.as_of, "clustering_id": self.clustering_id, "revision": self.number}
-
-
-def pinned_clustering(context: JobContext) -> str:
-    """The newest clustering made as of the day itself; one of another day is never used: a later one would leak.
-
-    Raises:
-        InputError: there is none.
-    """
-    made = context.warehouse.read(CLUSTERINGS, "cluster_banners").where(F.col("dt") == F.lit(context.dt))
-    newest = made.orderBy(F.desc("sequence"), F.desc("clustering_id")).head(1)
-    if not newest:
-        raise InputError(f"There is no clustering as of {context.dt}. Run cluster_banners --date {context.dt} first.")
-    return str(newest[0]["clustering_id"])
+PUBLISHING = ("compare with what is published", "count windows", "judge features", "publish features")
+"""Phases of `publish`."""
 
 
 def published_with(context: JobContext, event_days: Iterable[datetime.date]) -> list[tuple[datetime.date, str]]:
@@ -77,90 +47,152 @@ def published_with(context: JobContext, event_days: Iterable[datetime.date]) -> 
     return sorted((r["dt"], r["clustering_id"]) for r in rows if any(0 <= (r["dt"] - d).days < reach for d in days))
 
 
-def publish(context: JobContext, partials: DataFrame, as_of: datetime.date, clustering_id: str, rewrite: bool) -> int | None:
-    """Bring the features of one as-of day and clustering up to date.
+def publish(context: JobContext, partials: DataFrame, asked: Sequence[Asked]) -> dict[Revision, int]:
+    """Bring the features of some as-of days and clusterings up to date, in one pass over the partials.
 
-    Equal inputs are the newest revision, written again in place if ``rewrite``; other inputs are a new revision beside it.
+    Equal inputs are the newest revision, written again in place if asked for; other inputs are a new revision beside it.
+
+    Args:
+        context: of the run.
+        partials: all of them.
+        asked: each as-of day and clustering once.
 
     Returns:
-        Rows of user_features written, or None where nothing had to be.
+        What was written -> rows of user_features.
 
     Raises:
-        InputError: the clustering's members are gone.
+        InputError: a clustering's members are gone.
+        PublicationError: the gate refused a revision; nothing of any of them was written.
     """
-    assignment = t.clustered_banners(context.warehouse.read(CLUSTER_MEMBERS, "cluster_banners"), clustering_id).persist()
-    reach = t.partials_in_reach(partials, as_of)
-    revision, known = _revision(context, as_of, clustering_id, t.inputs_digest(reach, assignment))
-    users = _write(context, revision, reach, assignment) if rewrite or not known else None
-    assignment.unpersist()
-    return users
+    with context.phase(PUBLISHING[0]):
+        revisions = _revisions(context, partials, asked)
+    if not revisions:
+        return {}
+    with contextlib.ExitStack() as stack:
+        with context.phase(PUBLISHING[1]):
+            rows = stack.enter_context(counted(context, partials, revisions))
+        with context.phase(PUBLISHING[2]):
+            sums = pass_gate(context, revisions, rows, partials)
+        with context.phase(PUBLISHING[3]):
+            return _write(context, revisions, rows, sums)
 
 
-def _revision(context: JobContext, as_of: datetime.date, clustering_id: str, digest: str) -> tuple[Revision, bool]:
-    """The revision that these inputs are, and whether it is published already."""
-    here = (F.col("dt") == F.lit(as_of)) & (F.col("clustering_id") == clustering_id)
-    rows = context.warehouse.read_or_empty(FEATURE_PUBLICATIONS).where(here)
+def _revisions(context: JobContext, partials: DataFrame, asked: Sequence[Asked]) -> list[Revision]:
+    """The revisions to be written; those of one clustering lie together, days ascending."""
+    reach = t.sums_by(t.partials_in_reach(partials, [a.as_of for a in asked]), "dt", t.PARTIAL_COLUMNS)
+    assignments = assignment_sums(context, {a.clustering_id for a in asked})
+    published, log_days = _published(context), log_days_taken_in(context)
+    result = []
+    for one in sorted(asked, key=lambda a: (a.clustering_id, a.as_of)):
+        mine = [reach[day] for day in t.days_in_reach(one.as_of) if day in reach]
+        digest = t.digest_of_inputs(mine, assignments.get(one.clustering_id, RowSums()))
+        last = published.get((one.as_of, one.clustering_id))
+        if last and last.digest == digest:
+            result += [last] if one.rewrite else []
+        else:
+            available_at = _available_at(context, log_days, one.as_of, first=last is None)
+            result.append(Revision(one.as_of, one.clustering_id, last.number + 1 if last else 1, digest, available_at))
+    return result
+
+
+def _published(context: JobContext) -> dict[tuple[datetime.date, str], Revision]:
+    """The newest revision of each as-of day and clustering."""
+    rows = context.warehouse.read_or_empty(FEATURE_PUBLICATIONS).orderBy("revision")
     # In microseconds: a collected timestamp would be in the time zone of the machine.
-    published = rows.withColumn("available_us", F.unix_micros("available_at")).orderBy(F.desc("revision")).head(1)
-    if published and published[0]["inputs_digest"] == digest:
-        available_at = EPOCH + datetime.timedelta(microseconds=published[0]["available_us"])
-        return Revision(as_of, clustering_id, published[0]["revision"], digest, available_at), True
-    number = published[0]["revision"] + 1 if published else 1
-    return Revision(as_of, clustering_id, number, digest, _available_at(context, as_of, first=not published)), False
+    rows = rows.withColumn("available_us", F.unix_micros("available_at"))
+    return {(r["dt"], r["clustering_id"]): _as_published(r) for r in rows.collect()}
 
 
-def _available_at(context: JobContext, as_of: datetime.date, first: bool) -> datetime.datetime:
+def _as_published(row: Row) -> Revision:
+    return Revision(row["dt"], row["clustering_id"], row["revision"], row["inputs_digest"], instant(row["available_us"]))
+
+
+def _available_at(
+    context: JobContext, log_days: Mapping[datetime.date, Collection[datetime.date]], as_of: datetime.date, first: bool
+) -> datetime.datetime:
     """End of the day that brought the last of the data, plus the lag.
 
     A first revision waits for the log days that hold events of its windows: the as-of day, or a later one where the day is
     published only after late events came. A correction cannot be older than the newest log day taken in.
     """
-    reach = [as_of - datetime.timedelta(days=n) for n in range(t.LONGEST_WINDOW_DAYS)]
-    day = newest_log_day(context, reach if first else None)
-    end = datetime.datetime.combine(max(day, as_of) + datetime.timedelta(days=1), datetime.time(), datetime.UTC)
+    day = newest_log_day(log_days, t.days_in_reach(as_of) if first else None)
+    end = datetime.datetime.combine(max(day or as_of, as_of) + datetime.timedelta(days=1), datetime.time(), datetime.UTC)
     return end + datetime.timedelta(hours=context.settings.features.available_lag_hours)
 
 
-def _write(context: JobContext, revision: Revision, reach: DataFrame, assignment: DataFrame) -> int:
-    """All feature tables of a revision; its row in feature_publications last, so that readers see whole revisions only."""
-    stamp = {
-        "dt": F.lit(revision.as_of),
-        "clustering_id": F.lit(revision.clustering_id),
-        "revision": F.lit(revision.number),
-        "available_at": F.lit(revision.available_at),
-    }
-    features = t.user_feature_rows(reach, assignment, revision.as_of).persist()
-    users = features.count()
-    wide = context.settings.features
-    slots = _write_slots(context, revision.clustering_id, wide.wide_themes)
-    by_theme = _theme_rows(context, revision, reach).persist()
-    frames = [
-        (USER_CLUSTER_COUNTS, t.long_rows(features)),
-        (USER_FEATURES, features),
-        (user_features_wide(wide.wide_themes, wide.wide_events), t.wide_rows(by_theme, slots, wide.wide_events)),
-        (user_feature_lists(wide.wide_themes), t.list_rows(by_theme, slots)),
-    ]
-    context.warehouse.overwrite_partition_of_each(
-        [(table, rows.withColumns(stamp)) for table, rows in frames], **revision.partition
+def _write(
+    context: JobContext, revisions: Sequence[Revision], rows: Mapping[str, DataFrame], sums: Sequence[Sums]
+) -> dict[Revision, int]:
+    """All feature tables of the revisions, each table in one commit; their rows in feature_publications last, so that readers
+    see whole revisions only."""
+    spark = context.warehouse.spark
+    stamps = [(n, r.as_of, r.clustering_id, r.number, r.available_at) for n, r in enumerate(revisions)]
+    stamp = spark.createDataFrame(stamps, "target int, dt date, clustering_id string, revision int, available_at timestamp")
+    frames = _frames(context.settings.features, rows, _write_slots(context, revisions))
+    context.warehouse.overwrite_partitions_of_each(
+        [(table, frame.join(F.broadcast(stamp), "target")) for table, frame in frames], [r.partition for r in revisions]
     )
-    row = (revision.as_of, revision.clustering_id, revision.number, revision.digest, revision.available_at, users)
-    context.warehouse.merge(FEATURE_PUBLICATIONS, context.warehouse.spark.createDataFrame([row], FEATURE_PUBLICATIONS.schema))
-    features.unpersist()
-    by_theme.unpersist()
-    return users
+    written = {revision: found.get(USERS, 0) for revision, found in zip(revisions, sums, strict=True)}
+    lines = [
+        (r.as_of, r.clustering_id, r.number, r.digest, r.available_at, written[r], *(found.get(c, 0) for c in window_columns()))
+        for r, found in zip(revisions, sums, strict=True)
+    ]
+    context.warehouse.merge(FEATURE_PUBLICATIONS, spark.createDataFrame(lines, FEATURE_PUBLICATIONS.schema))
+    return written
 
 
-def _theme_rows(context: JobContext, revision: Revision, reach: DataFrame) -> DataFrame:
-    """User features with themes in the place of clusters; outliers count by their nearest theme."""
-    members = context.warehouse.read(CLUSTER_MEMBERS, "cluster_banners")
-    themes = t.themed_banners(members, revision.clustering_id, context.settings.features.wide_themes)
-    return t.user_feature_rows(reach, themes, revision.as_of)
+def _frames(
+    settings: FeatureSettings, rows: Mapping[str, DataFrame], slots: Mapping[int, Mapping[int, Sequence[str]]]
+) -> list[tuple[Table, DataFrame]]:
+    """Every table with its rows of all revisions, less what a publication adds.
+
+    Args:
+        settings: name the exports and sets.
+        rows: form -> feature rows.
+        slots: see `_write_slots`.
+    """
+    wide = settings.wide_themes
+    features, by_theme, mine = rows[CLUSTERS], rows[form_of(wide)], slots[wide]
+    frames = [
+        t.long_rows(features),
+        features,
+        t.wide_rows(by_theme, mine, settings.wide_events),
+        t.list_rows(by_theme, mine),
+    ]
+    for chosen in configured_sets(settings):
+        frames.append(t.set_rows(rows[form_of(chosen.themes)], chosen, slots.get(chosen.themes or 0, {})))
+    return list(zip(published_tables(settings), frames, strict=True))
 
 
-def _write_slots(context: JobContext, clustering_id: str, number: int) -> list[str]:
-    """The theme of each slot, "" where a slot has none."""
-    here = (F.col("clustering_id") == clustering_id) & (F.col("k") == number)
+def published_tables(settings: FeatureSettings) -> list[Table]:
+    """The tables that a revision fills: both tables, both exports, then the configured sets."""
+    wide = user_features_wide(settings.wide_themes, settings.wide_events)
+    exports = [USER_CLUSTER_COUNTS, USER_FEATURES, wide, user_feature_lists(settings.wide_themes)]
+    return [*exports, *(chosen.table() for chosen in configured_sets(settings))]
+
+
+def check_definitions(context: JobContext) -> None:
+    """Refuse to fill a table with numbers of another definition than it holds, before anything is written.
+
+    Raises:
+        InputError: a stored table has another version or definition than configured.
+    """
+    for table in published_tables(context.settings.features):
+        context.warehouse.check(table)
+
+
+def _write_slots(context: JobContext, revisions: Sequence[Revision]) -> dict[int, dict[int, list[str]]]:
+    """Number of slots -> place of each revision -> the theme of each slot, "" where a slot has none; in one commit."""
+    names, numbers = sorted({r.clustering_id for r in revisions}), context.settings.features.theme_counts
+    here = F.col("clustering_id").isin(names) & F.col("k").isin(list(numbers))
     rows = context.warehouse.read(THEMES, "cluster_banners").where(here).withColumnRenamed("k", "slots")
-    context.warehouse.overwrite_partition(WIDE_SLOTS, rows, clustering_id=clustering_id, slots=number)
-    themes = {r["slot"]: r["theme_id"] for r in rows.select("slot", "theme_id").collect()}
-    return [themes.get(slot, "") for slot in range(1, number + 1)]
+    places = [{"clustering_id": name, "slots": number} for name in names for number in numbers]
+    context.warehouse.overwrite_partitions_of_each([(WIDE_SLOTS, rows)], places)
+    collected = rows.select("clustering_id", "slots", "slot", "theme_id").collect()
+    themes = {(r["clustering_id"], r["slots"], r["slot"]): r["theme_id"] for r in collected}
+    return {
+        number: {
+            n: [themes.get((r.clustering_id, number, slot), "") for slot in range(1, number + 1)] for n, r in enumerate(revisions)
+        }
+        for number in numbers
+    }

@@ -8,7 +8,7 @@ meaning.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,8 +16,9 @@ from pyspark.sql import functions as F
 
 from bannermap.features import transforms as t
 from bannermap.features.digests import RowSums
+from bannermap.features.inputs import assignment_sums
 from bannermap.platform.runs import JobContext
-from bannermap.platform.tables import CLUSTER_MEMBERS, FEATURE_PUBLICATIONS, USER_BANNER_DAYS
+from bannermap.platform.tables import FEATURE_PUBLICATIONS, USER_BANNER_DAYS, USER_CLUSTER_COUNTS, window_columns
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -54,13 +55,28 @@ def correct_publications(context: JobContext, erased: DataFrame, users_left: Map
     if not context.warehouse.exists(FEATURE_PUBLICATIONS):
         return
     publications = context.warehouse.read(FEATURE_PUBLICATIONS)
-    changes = _new_digests(context, publications, erased)
-    rows = [(*p, changes.get(p), users_left.get(p)) for p in sorted({*changes, *users_left})]
-    names = "dt date, clustering_id string, revision int, new_digest string, new_users bigint"
-    updates = context.warehouse.spark.createDataFrame(rows, names)
+    changes, totals = _new_digests(context, publications, erased), _totals_left(context, erased, users_left)
+    changed = ["inputs_digest", "users", *window_columns()]
+    none = (None,) * len(window_columns())
+    rows = [(*p, changes.get(p), users_left.get(p), *totals.get(p, none)) for p in sorted({*changes, *users_left})]
+    names = [f"new_{c} {FEATURE_PUBLICATIONS.type_of(c)}" for c in changed]
+    updates = context.warehouse.spark.createDataFrame(rows, ", ".join(["dt date, clustering_id string, revision int", *names]))
     joined = publications.join(F.broadcast(updates), ["dt", "clustering_id", "revision"])
-    digest, users = (F.coalesce(f"new_{new}", old).alias(old) for new, old in (("digest", "inputs_digest"), ("users", "users")))
-    context.warehouse.merge(FEATURE_PUBLICATIONS, joined.withColumns({"inputs_digest": digest, "users": users}))
+    context.warehouse.merge(FEATURE_PUBLICATIONS, joined.withColumns({c: F.coalesce(f"new_{c}", c) for c in changed}))
+
+
+def _totals_left(
+    context: JobContext, erased: DataFrame, users_left: Mapping[Publication, int]
+) -> dict[Publication, Sequence[int]]:
+    """Sums of the windowed counts of revisions that have rows of erased users, without those."""
+    place = ["dt", "clustering_id", "revision"]
+    names = ", ".join(f"{c} {FEATURE_PUBLICATIONS.type_of(c)}" for c in place)
+    touched = context.warehouse.spark.createDataFrame(sorted(users_left), names)
+    rows = context.warehouse.read_or_empty(USER_CLUSTER_COUNTS).join(F.broadcast(touched), place)
+    left = rows.join(F.broadcast(erased.withColumnRenamed("erased_id", "user_id")), "user_id", "left_anti")
+    sums = left.groupBy(*place).agg(*[F.sum(c).alias(c) for c in window_columns()]).collect()
+    found = {(r["dt"], r["clustering_id"], r["revision"]): [r[c] for c in window_columns()] for r in sums}
+    return {p: found.get(p, [0] * len(window_columns())) for p in users_left}
 
 
 def _new_digests(context: JobContext, publications: DataFrame, erased: DataFrame) -> dict[Publication, str]:
@@ -69,14 +85,14 @@ def _new_digests(context: JobContext, publications: DataFrame, erased: DataFrame
     newest = publications.groupBy("dt", "clustering_id").agg(
         F.max_by(F.struct("revision", "inputs_digest"), "revision").alias("p")
     )
-    rows = [r for r in newest.select("dt", "clustering_id", "p.*").collect() if touched & set(_reach(r["dt"]))]
-    assignments = _assignment_sums(context, {r["clustering_id"] for r in rows})
+    rows = [r for r in newest.select("dt", "clustering_id", "p.*").collect() if touched & set(t.days_in_reach(r["dt"]))]
+    assignments = assignment_sums(context, {r["clustering_id"] for r in rows})
     result = {}
     for r in rows:
         assignment = assignments.get(r["clustering_id"], RowSums())
-        reach = [days[day] for day in _reach(r["dt"]) if day in days]
-        before = t.digest_of_inputs(sum((d.kept + d.erased for d in reach), RowSums()), assignment)
-        after = t.digest_of_inputs(sum((d.kept for d in reach), RowSums()), assignment)
+        reach = [days[day] for day in t.days_in_reach(r["dt"]) if day in days]
+        before = t.digest_of_inputs((d.kept + d.erased for d in reach), assignment)
+        after = t.digest_of_inputs((d.kept for d in reach), assignment)
         if r["inputs_digest"] == before:
             result[(r["dt"], r["clustering_id"], r["revision"])] = after
     return result
@@ -94,15 +110,3 @@ def day_sums(partials: DataFrame, erased: DataFrame) -> dict[datetime.date, DayS
     sums = marked.groupBy("dt", F.coalesce("gone", F.lit(False)).alias("gone")).agg(*t.sum_columns(t.PARTIAL_COLUMNS)).collect()
     parts = {(r["dt"], r["gone"]): t.row_sums(r) for r in sums}
     return {day: DaySums(parts.get((day, False), RowSums()), parts.get((day, True), RowSums())) for day, _ in parts}
-
-
-def _assignment_sums(context: JobContext, clustering_ids: set[str]) -> dict[str, RowSums]:
-    members = t.inside_clusters(context.warehouse.read_or_empty(CLUSTER_MEMBERS))
-    mine = members.where(F.col("clustering_id").isin(sorted(clustering_ids)))
-    rows = mine.groupBy("clustering_id").agg(*t.sum_columns(t.ASSIGNMENT_COLUMNS)).collect()
-    return {r["clustering_id"]: t.row_sums(r) for r in rows}
-
-
-def _reach(as_of: datetime.date) -> list[datetime.date]:
-    """Event days that the features of a day are made from."""
-    return [as_of - datetime.timedelta(days=n) for n in range(t.LONGEST_WINDOW_DAYS)]

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from bannermap.features.pseudonyms import UserKey, pseudonymiser
 from bannermap.platform.errors import InputError
+from bannermap.platform.pseudonyms import UserKey, pseudonymiser
 from bannermap.platform.runs import JobContext
 from bannermap.platform.tables import EVENT_LOG_DAYS, USER_ERASURES
 

@@ -13,6 +13,7 @@ from bannermap.sample.plan import BANNERS_PER_REQUEST, THEMES, WorldSize
 IMPRESSION_SHARE = 0.6
 BASE_LOG_ODDS = -4.2
 TASTE_LOG_ODDS = 6.0
+"""Of a settled taste against none; `SampleSettings.taste_log_odds` plants another one."""
 CURIOSITY = 0.05
 """Added to every taste: nobody sees nothing but his favourites."""
 DUPLICATE_SHARE, NO_USER_SHARE, NO_BANNER_SHARE, LATE_SHARE = 0.01, 0.003, 0.004, 0.01
@@ -37,20 +38,23 @@ def draw_users(size: WorldSize, seed: int) -> Users:
     return Users([f"u{i:06d}" for i in range(size.users)], rng.dirichlet(np.full(len(THEMES), 0.4), size.users))
 
 
-def click_probability(taste: np.ndarray, appeal: np.ndarray) -> np.ndarray:
+def click_probability(taste: np.ndarray, appeal: np.ndarray, taste_log_odds: float = TASTE_LOG_ODDS) -> np.ndarray:
     """The model behind the clicks: a logistic law of taste for the theme and appeal of the creative.
 
     Args:
         taste: float64 (n,), the user's share for the banner's theme.
         appeal: float64 (n,), log-odds of the creative.
+        taste_log_odds: what the taste counts; 0: who likes what makes no difference to clicks.
 
     Returns:
         float64 (n,), probability of a click per impression.
     """
-    return 1.0 / (1.0 + np.exp(-(BASE_LOG_ODDS + TASTE_LOG_ODDS * (taste - 1.0 / len(THEMES)) + appeal)))
+    return 1.0 / (1.0 + np.exp(-(BASE_LOG_ODDS + taste_log_odds * (taste - 1.0 / len(THEMES)) + appeal)))
 
 
-def draw_day(banners: list[Banner], users: Users, day: int, size: WorldSize, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def draw_day(
+    banners: list[Banner], users: Users, day: int, size: WorldSize, seed: int, taste_log_odds: float = TASTE_LOG_ODDS
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What happens on one day.
 
     Args:
@@ -59,6 +63,7 @@ def draw_day(banners: list[Banner], users: Users, day: int, size: WorldSize, see
         day: number of the day.
         size: how much.
         seed: of the world.
+        taste_log_odds: see `click_probability`.
 
     Returns:
         Events in the columns of the event log, without duplicates or defects; and the truth: per impression its click
@@ -71,7 +76,7 @@ def draw_day(banners: list[Banner], users: Users, day: int, size: WorldSize, see
     request, user, banner = shown["request"].to_numpy(), shown["user"].to_numpy(), shown["banner"].to_numpy()
     seen = rng.random(len(shown)) < IMPRESSION_SHARE
     appeal = np.array([b.rendition.creative.appeal for b in active])
-    probability = click_probability(users.taste[user, theme[banner]], appeal[banner])
+    probability = click_probability(users.taste[user, theme[banner]], appeal[banner], taste_log_odds)
     clicked = seen & (rng.random(len(shown)) < probability)
     at = _start_of(day) + pd.to_timedelta(rng.integers(0, 86_300_000_000, request.max() + 1)[request], unit="us")
     columns = {"user_id": np.array(users.names)[user], "banner_id": np.array([b.banner_id for b in active])[banner]}

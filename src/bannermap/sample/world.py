@@ -145,7 +145,7 @@ def _write_logs(settings: SampleSettings, banners: list[Banner], out: Path) -> t
     with growing_table(out / "truth" / CLICKS_FILE) as clicks:
         for number, day in enumerate(days_of(settings)):
             rows["banner"] += _write_day(BANNER_LOG, banner_log_day(banners, number, seed), out / "banner_log", day)
-            events, shown = draw_day(banners, users, number, size, seed)
+            events, shown = draw_day(banners, users, number, size, seed, settings.taste_log_odds)
             rows["event"] += _write_day(EVENT_LOG, event_log_day(events, yesterday, number, seed), out / "event_log", day)
             clicks(shown)
             yesterday = events
