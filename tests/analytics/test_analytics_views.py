@@ -1,0 +1,105 @@
+"""Each view on a small warehouse; what a server had at any moment, against trying every moment."""
+
+from __future__ import annotations
+
+import datetime
+import random
+
+import pytest
+from analytics_worlds import cluster, day, frame
+
+from bannermap.analytics.views import VIEWS, register_views, view_sql
+from bannermap.platform.tables import (
+    CLUSTER_DAYS,
+    CLUSTER_TAGS,
+    CLUSTERS,
+    FEATURE_PUBLICATIONS,
+    USER_CLUSTER_COUNTS,
+    USER_FEATURES,
+)
+
+
+def publications(rng: random.Random) -> list[dict]:
+    """Features of four days by one or two clusterings, some corrected, available in any order."""
+    rows = []
+    for n in range(4):
+        for clustering in rng.sample(["a", "b"], rng.randint(1, 2)):
+            for revision in range(1, rng.randint(2, 4)):
+                at = datetime.datetime.combine(day(n + 1), datetime.time()) + datetime.timedelta(hours=rng.randrange(80))
+                key = {"dt": day(n), "clustering_id": clustering, "revision": revision}
+                rows.append(key | {"available_at": at, "users": 1})
+    return rows
+
+
+def served(rows: list[dict], at: datetime.datetime) -> tuple | None:
+    """What a server uses at a moment."""
+    first = {}
+    for r in rows:
+        key = r["dt"], r["clustering_id"]
+        first[key] = min(first.get(key, r["available_at"]), r["available_at"])
+    there = [r for r in rows if r["available_at"] <= at]
+    order = [(r["dt"], first[r["dt"], r["clustering_id"]], r["clustering_id"], r["revision"]) for r in there]
+    return (max(order)[0], max(order)[2], max(order)[3]) if order else None
+
+
+def test_each_view_says_what_it_answers():
+    for name in VIEWS:
+        assert view_sql(name).startswith("-- "), name
+
+
+@pytest.mark.slow
+def test_views_answer_from_the_tables(warehouse, spark):
+    rows = publications(random.Random(6))
+    warehouse.merge(FEATURE_PUBLICATIONS, frame(warehouse, FEATURE_PUBLICATIONS, rows))
+    assignment = {"x": "k1", "y": "k1", "z": "k2"}
+    names = [cluster(warehouse, day(n), assignment, ("o",)) for n in range(2)]
+    stamps = [{"dt": r["dt"], "clustering_id": r["clustering_id"], "revision": r["revision"], "user_id": "u"} for r in rows]
+    for stamp in stamps[:2]:
+        key = {c: stamp[c] for c in ("dt", "clustering_id", "revision")}
+        warehouse.overwrite_partition(USER_FEATURES, frame(warehouse, USER_FEATURES, [stamp]), **key)
+    warehouse.append(USER_CLUSTER_COUNTS, frame(warehouse, USER_CLUSTER_COUNTS, [s | {"cluster_id": "k1"} for s in stamps]))
+    tags = [{"clustering_id": names[1], "cluster_id": "k1", "rank": n, "tag": tag} for n, tag in ((2, "boots"), (1, "trail"))]
+    warehouse.append(CLUSTER_TAGS, frame(warehouse, CLUSTER_TAGS, tags))
+    warehouse.append(CLUSTERS, frame(warehouse, CLUSTERS, [{"clustering_id": names[1], "cluster_id": "k1", "size": 2}]))
+    counted = [
+        {"dt": day(n), "clustering_id": names[n], "cluster_id": "k1", "requests": 1, "impressions": 5, "clicks": n}
+        for n in (0, 1)
+    ]
+    users = spark.createDataFrame([(0, "u"), (0, "v"), (1, "v"), (1, "w")], "n int, user string")
+    sketches = users.groupBy("n").agg({"user": "theta_sketch_agg"}).collect()
+    by_day = {r["n"]: bytes(r[1]) for r in sketches}
+    warehouse.append(
+        CLUSTER_DAYS, frame(warehouse, CLUSTER_DAYS, [c | {"users_sketch": by_day[n]} for n, c in enumerate(counted)])
+    )
+
+    assert register_views(warehouse) == list(VIEWS)
+    found = {name: spark.sql(f"SELECT * FROM {name}").collect() for name in VIEWS}
+    assert {r.clustering_id for r in found["current_clusterings"]} == set(names)
+    members = {r.banner_id: (r.clustering_id, r.cluster_id, r.tags, r.size) for r in found["current_members"]}
+    assert members == {
+        **dict.fromkeys("xy", (names[1], "k1", "trail, boots", 2)),
+        "z": (names[1], "k2", None, None),
+        "o": (names[1], None, None, None),
+    }
+    newest = {(r["dt"], r["clustering_id"]): 0 for r in rows}
+    for r in rows:
+        newest[r["dt"], r["clustering_id"]] = max(newest[r["dt"], r["clustering_id"]], r["revision"])
+    assert {(r.dt, r.clustering_id): r.revision for r in found["newest_publications"]} == newest
+    assert len(found["newest_cluster_counts"]) == len(newest)
+    assert {(r.dt, r.clustering_id, r.revision) for r in found["newest_user_features"]} <= {(*k, v) for k, v in newest.items()}
+    named = {r.dt: (r.tags, r.size) for r in found["cluster_days_named"]}
+    assert named == {day(0): (None, None), day(1): ("trail, boots", 2)}
+    weeks = {r.dt: (r.days, r.impressions, r.clicks, r.users) for r in found["cluster_weeks"]}
+    assert weeks == {day(0): (1, 5, 0, 2), day(1): (2, 10, 1, 3)}
+    assert found["rising_and_falling"] == []
+
+    spans = spark.sql(
+        "SELECT dt, clustering_id, revision, string(served_from) a, string(served_until) b FROM served_publications"
+    ).collect()
+    moments = sorted({r["available_at"] + datetime.timedelta(minutes=m) for r in rows for m in (-1, 0, 1)})
+    for at in moments:
+        text = at.isoformat(" ")
+        inside = [(s.dt, s.clustering_id, s.revision) for s in spans if s.a <= text and (s.b is None or text < s.b)]
+        assert inside == ([served(rows, at)] if served(rows, at) else [])
+    trained = {(r.dt, r.clustering_id, r.revision) for r in found["features_as_trained"]}
+    assert trained == {(s.dt, s.clustering_id, s.revision) for s in spans} & {tuple(k.values())[:3] for k in stamps[:2]}
