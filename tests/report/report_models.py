@@ -8,6 +8,7 @@ import functools
 import numpy as np
 from report_worlds import HOSTILE, drawn_file
 
+from bannermap.report.analyses import Audience, Compared, Experiment, Trend, TrendFamily
 from bannermap.report.emphasis import curtain
 from bannermap.report.model import (
     Change,
@@ -82,7 +83,29 @@ def cluster(number: int, count: int, rng: np.random.Generator) -> Cluster:
         themes={5: 1 + number % 5, 10: 1 + number % 10},
         impressions=seen,
         clicks=min(seen, int(rng.integers(0, 30))),
+        tags=[HOSTILE if number == 1 else f"tag{number}", "boots", "山道", "распродажа"] if number % 3 else [],
+        audiences=[Audience("region", HOSTILE if number == 2 else "north", 120, 1.8, 1.4, 2.2)] if number % 2 else [],
     )
+
+
+def trends(clusters: list[Cluster]) -> list[TrendFamily]:
+    """Two families, the second without a change; the first also has a cluster that is not shown."""
+    names = [*(c.cluster_id for c in clusters[:3]), "unclustered"]
+    shown = [Trend(n, "rises" if i < 2 else "falls", 0.035, (0.02, 0.03, 0.04, 0.05)[i], 0.001 * i) for i, n in enumerate(names)]
+    counts = {"rises": 2, "falls": 2, "steady": 5, "untested": 3}
+    return [TrendFamily(7, "impression_share", 9, counts, shown), TrendFamily(7, "ctr", 9, {"steady": 9}, [])]
+
+
+def experiment() -> Experiment:
+    """Two models; of one the gain is not defined, and one slice has a hostile name."""
+    told = {"slice_kind": "all", "slice_value": "", "text": f"in words {HOSTILE}"}
+    numbers = {"gain": 0.0213, "gain_low": 0.0101, "gain_high": 0.0325}
+    sliced = Compared("logistic", "features", "app_id", HOSTILE, "hurts", "worse", -0.0111, -0.02, -0.0022)
+    compared = [
+        Compared("logistic", "features", **told, verdict="helps", **numbers),
+        Compared("gradient_boosting", "placebo", **told, verdict="can't tell"),
+    ]
+    return Experiment("2026-01-30-0123abcd", AXIS[-2], [*compared, sliced])
 
 
 SHARES = ("recall_at_k", "edge_recall", "parted_edges", "crossing_edges", "wrong_scores")
@@ -133,13 +156,29 @@ def report(count: int = 12, **changes) -> Report:
         "thumbnail_px": 112,
         "icon_px": 40,
         "pair_px": 220,
+        "trends": trends(clusters) if count else [],
+        "max_false_discoveries": 0.05,
+        "experiments": [experiment()] if count else [],
     }
     return Report(**{**values, **changes})
 
 
 def empty_report(**changes) -> Report:
     """Nothing but a clustering without clusters."""
-    lists = ("funnel", "days", "clusters", "sizes", "cohesions", "themes", "outliers", "failures", "rejects", "runs")
+    lists = (
+        "funnel",
+        "days",
+        "clusters",
+        "sizes",
+        "cohesions",
+        "themes",
+        "outliers",
+        "failures",
+        "rejects",
+        "runs",
+        "trends",
+        "experiments",
+    )
     none = {k: [] for k in lists}
     rest = {"search": {}, "all_clusters": 0, "all_outliers": 0, "duplicates": Duplicates(), "has_lineage": False, "images": {}}
     return report(1, **{**none, **rest, **changes})

@@ -18,6 +18,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from bannermap.platform import tables
 from bannermap.platform.storage import Warehouse
 from bannermap.platform.tables import Table
+from bannermap.report.gather_analyses import SLICES_SHOWN
 
 LAST = datetime.date(2026, 3, 4)
 DAYS = [LAST - datetime.timedelta(days=back) for back in (3, 2, 1, 0)]
@@ -103,6 +104,8 @@ def draw_world(clusters: int, seed: int) -> World:
     _add_duplicates(world, groups)
     _add_lineage(world, groups)
     _add_clicks(world, groups)
+    _add_analytics(world, groups)
+    _add_experiments(world)
     return world
 
 
@@ -271,3 +274,47 @@ def _add_clicks(world: World, groups: list[Group]) -> None:
                 counts = dict.fromkeys(tables.window_columns(), 0) | {"impressions_30d": impressions}
                 counts["clicks_30d"] = int(world.rng.binomial(impressions, 0.02)) if i % 7 else impressions + 1
                 world.add(tables.USER_CLUSTER_COUNTS, **row, cluster_id=group.cluster_id, **counts)
+
+
+def _add_analytics(world: World, groups: list[Group]) -> None:
+    """From a generator of its own, so that the rest of the world stays as it is without it."""
+    rng = np.random.default_rng(len(groups))
+    for i, group in enumerate(groups):
+        own = {"clustering_id": CURRENT, "cluster_id": group.cluster_id}
+        for rank in rng.permutation(int(rng.integers(0, 4))):
+            world.add(tables.CLUSTER_TAGS, **own, rank=int(rank) + 1, tag=HOSTILE if i == 3 and rank == 0 else f"word{i}{rank}")
+        for value in ("north", "south", "east"):
+            low = round(float(rng.uniform(0.2, 2.0)), 3)
+            lifts = {"lift_low": low, "lift": low * 1.2, "lift_high": low * 1.5}
+            world.add(tables.CLUSTER_AUDIENCES, dt=LAST, **own, attribute="region", value=value, users=60, **lifts)
+        for window, measure in itertools.product((7, 28), ("impression_share", "ctr")):
+            trend = ("rises", "falls", "steady", "untested")[int(rng.integers(4))]
+            q = round(float(rng.uniform(0, 0.05)), 4) if trend in ("rises", "falls") else None
+            key = {"dt": LAST, "window_days": window, "measure": measure, "trend": trend, "q_value": q, "p_value": q}
+            world.add(tables.CLUSTER_TRENDS, **own, **key, rate=0.02, rate_before=0.01)
+        older = {"dt": DAYS[2], "window_days": 7, "measure": "ctr", "trend": "rises", "q_value": 0.0}
+        world.add(tables.CLUSTER_TRENDS, **{**own, "clustering_id": BEFORE}, **older, rate=0.5, rate_before=0.1)
+
+
+def _add_experiments(world: World) -> None:
+    """Of three days: the oldest, two of the same day, and one later than the report."""
+    rng = np.random.default_rng(3)
+    for name, day in (("old", DAYS[1]), ("one", DAYS[-2]), ("two", DAYS[-2]), ("late", LAST + datetime.timedelta(days=1))):
+        slices = [("all", ""), *(("app_id", f"app{i}") for i in range(SLICES_SHOWN + 3))]
+        for model, (kind, value) in itertools.product(("logistic", "gradient_boosting"), slices):
+            key = {
+                "experiment_id": name,
+                "dt": day,
+                "model": model,
+                "variant": "features",
+                "slice_kind": kind,
+                "slice_value": value,
+            }
+            word = ("helps", "hurts", "can't tell")[int(rng.integers(3))]
+            text = f"{name} {model} {kind} {value}: {HOSTILE}"
+            rows = int(rng.integers(100, 10**6))
+            world.add(tables.EXPERIMENT_VERDICTS, **key, impressions=rows, verdict=word, text=text)
+            low, middle, high = sorted(rng.normal(0, 0.01, 3))
+            loss = {"baseline": 0.2 if model == "logistic" else None, "difference": middle, "low": low, "high": high}
+            world.add(tables.EXPERIMENT_RESULTS, **key, metric="log_loss", **loss)
+            world.add(tables.EXPERIMENT_RESULTS, **key, metric="auc", baseline=0.7, difference=0.5, low=0.4, high=0.6)

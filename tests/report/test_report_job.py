@@ -20,6 +20,7 @@ from bannermap.report.budget import plan
 from bannermap.report.ctr import wilson_interval
 from bannermap.report.emphasis import curtain
 from bannermap.report.gather import CHANGES_SHOWN, FALLEN_PER_CLUSTER, PAIRS_PER_CLUSTER
+from bannermap.report.gather_analyses import SLICES_SHOWN, TRENDS_SHOWN
 from bannermap.report.job import STAGE
 
 PER_PAGE = 15
@@ -31,6 +32,11 @@ OPTIONAL = (
     tables.FEATURE_PUBLICATIONS,
     tables.USER_CLUSTER_COUNTS,
     tables.REJECTS,
+    tables.CLUSTER_TAGS,
+    tables.CLUSTER_TRENDS,
+    tables.CLUSTER_AUDIENCES,
+    tables.EXPERIMENT_VERDICTS,
+    tables.EXPERIMENT_RESULTS,
 )
 
 
@@ -62,7 +68,7 @@ def found(built) -> dict[str, tuple[dict, dict, list[str]]]:
         if name != "index.html":
             data = data_of(text)
             for card, detail in zip(data["cards"], data["details"], strict=True):
-                card["a"] = [data["names"][i] for i in card["a"]]
+                card["a"], card["tg"] = ([data["names"][i] for i in card[place]] for place in ("a", "tg"))
                 detail["lin"] = [(data["axis"][d], data["events"][e], o, n) for d, e, o, n, *_ in detail["lin"]]
                 result[card["id"]] = (card, detail, data["images"])
     return result
@@ -99,6 +105,54 @@ def test_every_cluster_has_the_figures_of_its_rows(built, found):
         assert (detail["t"], detail["d"]) == (round(row.threshold, 4), row.depth)
         path = next(iter(inside.path))
         assert detail["path"] == [group[:12] for group in path[:-1]]
+
+
+def test_tags_audiences_and_trends_are_those_of_the_day(built, found):
+    world = built[0]
+    tags, audiences, trends = (
+        world.frame(table) for table in (tables.CLUSTER_TAGS, tables.CLUSTER_AUDIENCES, tables.CLUSTER_TRENDS)
+    )
+    surely = audiences[(audiences.lift_low > 1) | (audiences.lift_high < 1)]
+    for name, (card, detail, _) in found.items():
+        assert card["tg"] == list(tags[tags.cluster_id == name].sort_values("rank").tag)
+        own = surely[surely.cluster_id == name]
+        distance = {r.value: max(r.lift_low, 1 / r.lift_high) for r in own.itertuples()}
+        assert [a[1] for a in detail["au"]] == sorted(distance, key=lambda v: -distance[v])
+    text = pages_in(built[3])["index.html"]
+    section = text[text.index('<section id="trends"') :].split("</section>")[0]
+    families = trends[trends.clustering_id == CURRENT].groupby(["window_days", "measure"])
+    assert section.count("<h3>") == len(families) == 4
+    for (window, measure), family in families:
+        words = {"impression_share": "Share of all impressions", "ctr": "Clicks per impression"}[measure]
+        part = section.split(f"<h3>{words}, {window} days")[1].split("<h3>")[0]
+        counts = family.trend.value_counts()
+        tested = len(family) - counts.get("untested", 0)
+        assert f"{counts['rises']} of {tested} tested clusters rise, {counts['falls']} fall" in part
+        for trend in ("rises", "falls"):
+            first = family[family.trend == trend].sort_values(["q_value", "cluster_id"]).cluster_id[:TRENDS_SHOWN]
+            told = [row for row in part.split("<tr>") if f"left {trend}" in row]
+            assert [f"#cluster-{name}" in row for name, row in zip(first, told, strict=True)] == [True] * len(first)
+
+
+def test_experiments_are_those_of_the_newest_day_up_to_the_reports(built):
+    verdicts = built[0].frame(tables.EXPERIMENT_VERDICTS).set_index(["experiment_id", "model", "slice_kind", "slice_value"])
+    losses = built[0].frame(tables.EXPERIMENT_RESULTS)
+    losses = losses[losses.metric == "log_loss"].set_index(["experiment_id", "model", "slice_kind", "slice_value"])
+    text = pages_in(built[3])["index.html"]
+    section = text[text.index('<section id="experiment"') :].split("</section>")[0]
+    parts = section.split("<h3>")[1:]
+    assert [name in part for name, part in zip(("one", "two"), parts, strict=True)] == [True, True]
+    for name, part in zip(("one", "two"), parts, strict=True):
+        own = verdicts.loc[name]
+        said = re.findall(r"<li><strong[^>]*>([^<]*)</strong>", part)
+        assert sorted(v.replace("&#39;", "'") for v in said) == sorted(own.xs("all", level="slice_kind").verdict)
+        most = own.drop(index="all", level="slice_kind").nlargest(SLICES_SHOWN, "impressions")
+        rows = re.findall(r'<tr><th scope="row">app_id (\w+)</th><td class="left">([\w ]+)</td>(.*?)</tr>', part)
+        assert [(model.replace(" ", "_"), "app_id", app) for app, model, _ in rows] == list(most.index)
+        for (app, model, row), verdict in zip(rows, most.verdict, strict=True):
+            loss = losses.loc[(name, model.replace(" ", "_"), "app_id", app)]
+            assert verdict.replace("'", "&#39;") in row
+            assert (f"{-100 * loss.difference / loss.baseline:.2f} %" in row) if model == "logistic" else ("<td></td>" in row)
 
 
 def test_what_fell_out_are_the_outliers_of_its_group(built, found):

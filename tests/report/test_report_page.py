@@ -165,3 +165,44 @@ def test_no_two_things_on_a_page_have_the_same_id():
     for text in render(report(), 5, ROOM).files.values():
         ids = re.findall(r'\sid="([^"]+)"', text.split("<script")[0])
         assert len(ids) == len(set(ids))
+
+
+def test_rising_and_falling_clusters_are_told_with_their_figures_or_in_words():
+    shown = report()
+    text = render(shown, 99, ROOM).files["index.html"]
+    section = text[text.index('<section id="trends"') :].split("</section>")[0]
+    for said in (
+        "2 of 9 tested clusters rise, 2 fall; 3 had too little to test",
+        "0 of 9 tested clusters rise, 0 fall",
+        "at most 5 %",
+    ):
+        assert said in section
+    rows = re.findall(r"<tr><th scope=\"row\">(.*?)</tr>", section)
+    assert [("rises" in r, "falls" in r) for r in rows] == [(True, False)] * 2 + [(False, True)] * 2
+    for row, trend, cluster in zip(rows[:3], shown.trends[0].shown[:3], shown.clusters[:3], strict=True):
+        assert f"#cluster-{cluster.cluster_id}" in row and f"{100 * trend.rate_before:.3g} %" in row
+    assert "unclustered" in rows[-1] and "href" not in rows[-1]
+    assert section.count("<svg") == 1, "the family without a change has no chart"
+    assert "No trends are stored" in render(report(trends=[]), 99, ROOM).files["index.html"]
+
+
+def test_tags_and_audiences_stand_on_cards_and_in_details():
+    shown = report()
+    data = data_of(render(shown, 99, ROOM).files["index.html"])
+    for cluster, card, detail in zip(shown.clusters, data["cards"], data["details"], strict=True):
+        assert [data["names"][at] for at in card["tg"]] == list(cluster.tags)
+        assert [a[:2] for a in detail["au"]] == [[a.attribute, a.value] for a in cluster.audiences]
+
+
+def test_what_an_experiment_found_is_told_in_words_figures_and_a_picture():
+    text = render(report(), 99, ROOM).files["index.html"]
+    section = text[text.index('<section id="experiment"') :].split("</section>")[0]
+    assert section.count("<svg") == 1 and "logistic, features: helps, 2.13%, 1.01% to 3.25%" in section
+    assert "gradient boosting, placebo" not in section.split("</svg>")[0], "a gain that is not defined has no mark"
+    assert [("helps" in li, "can&#39;t tell" in li) for li in re.findall(r"<li>(.*?)</li>", section)] == [
+        (True, False),
+        (False, True),
+    ]
+    (row,) = re.findall(r"<tbody><tr>(.*?)</tr></tbody>", section)
+    assert "hurts" in row and "-1.11 %" in row and "-2.00 to -0.22" in row
+    assert "No experiment is stored" in render(report(experiments=[]), 99, ROOM).files["index.html"]

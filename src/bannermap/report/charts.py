@@ -26,6 +26,7 @@ COLOURS = {
 INK, DIM, LINE, ACCENT, BORN, MERGED, SPLIT, RETIRED = COLOURS
 WIDTH_PX, HEIGHT_PX = 330, 150
 """Plot area; with axes a chart is as wide as a phone, so its text is never scaled down there."""
+VERDICT_COLOURS = {"helps": BORN, "hurts": RETIRED, "can't tell": ACCENT}
 EVENT_COLOURS = {"born": BORN, "merged": MERGED, "split": SPLIT, "retired": RETIRED}
 
 
@@ -119,6 +120,55 @@ def rates(name: str, title: str, rows: Sequence[tuple[str, float, float, float]]
     chart = alt.layer(line, spans, points).properties(height=max(60, 17 * len(rows)))
     told = "; ".join(f"{label}: {r:.2%}, {low:.2%} to {high:.2%}" for label, r, low, high in rows)
     return _svg(chart, name, title, f"Clicks per impression with 95 % interval; all together {overall:.2%}. {told}.", HEIGHT_PX)
+
+
+def changed_rates(name: str, title: str, rows: Sequence[tuple[str, str, float, float]], x_title: str) -> str:
+    """Rates of two windows, one line each, from a small mark (before) to a large one (now).
+
+    Args:
+        name: unique on the page.
+        title: for the eye and for screen readers.
+        rows: label, ``rises`` or ``falls``, rate before, rate now, both 0 to 1.
+        x_title: what is told.
+    """
+    import altair as alt
+
+    values = [{"cluster": label, "trend": trend, "before": before, "now": now} for label, trend, before, now in rows]
+    scale = alt.Scale(domain=["rises", "falls"], range=[BORN, RETIRED])
+    colour = alt.Color("trend:N", scale=scale, legend=alt.Legend(orient="top", title=None, direction="horizontal"))
+    base = alt.Chart(alt.Data(values=values)).encode(y=alt.Y("cluster:N", sort=None, title=None), color=colour)
+    axis = alt.Axis(format="~%", tickCount=5)
+    spans = base.mark_rule(strokeWidth=2).encode(x=alt.X("before:Q", title=x_title, axis=axis), x2="now:Q")
+    small, large = (
+        base.mark_point(filled=True, size=size, opacity=1).encode(x=f"{when}:Q") for when, size in (("before", 18), ("now", 65))
+    )
+    chart = alt.layer(spans, small, large).properties(height=max(60, 17 * len(rows)))
+    told = "; ".join(f"{label} {trend}: {before:.2%} to {now:.2%}" for label, trend, before, now in rows)
+    return _svg(chart, name, title, f"{x_title}, before and now. {told}.", HEIGHT_PX)
+
+
+def gains(name: str, title: str, rows: Sequence[tuple[str, str, float, float, float]]) -> str:
+    """Gains with their intervals, one line each, and no gain as a vertical rule.
+
+    Args:
+        name: unique on the page.
+        title: for the eye and for screen readers.
+        rows: label, verdict (of `VERDICT_COLOURS`), gain, lower and upper bound, as shares.
+    """
+    import altair as alt
+
+    values = [{"what": label, "verdict": v, "gain": g, "low": low, "high": high} for label, v, g, low, high in rows]
+    scale = alt.Scale(domain=list(VERDICT_COLOURS), range=list(VERDICT_COLOURS.values()))
+    colour = alt.Color("verdict:N", scale=scale, legend=alt.Legend(orient="top", title=None, direction="horizontal"))
+    told_as = alt.Axis(labelLimit=WIDTH_PX // 2)
+    base = alt.Chart(alt.Data(values=values)).encode(y=alt.Y("what:N", sort=None, title=None, axis=told_as), color=colour)
+    axis = alt.Axis(format="~%", tickCount=5)
+    spans = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title="gain in log loss", axis=axis), x2="high:Q")
+    points = base.mark_point(filled=True, size=45, opacity=1).encode(x="gain:Q")
+    line = alt.Chart(alt.Data(values=[{"gain": 0.0}])).mark_rule(color=DIM, strokeDash=[4, 3]).encode(x="gain:Q")
+    chart = alt.layer(line, spans, points).properties(height=max(60, 17 * len(rows)), width=WIDTH_PX // 2)
+    told = "; ".join(f"{label}: {v}, {g:.2%}, {low:.2%} to {high:.2%}" for label, v, g, low, high in rows)
+    return _svg(chart, name, title, f"Gain in log loss with 95 % interval. {told}.", HEIGHT_PX)
 
 
 def _whole_numbers(counts: Iterable[int]) -> altair.Axis:

@@ -6,11 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bannermap.platform.tables import UNCLUSTERED
 from bannermap.report import charts
+from bannermap.report.analyses import Experiment, TrendFamily
 from bannermap.report.model import Cluster, Day, Image, Pair, Report, Theme
 from bannermap.report.records import Places, encoded, file_name, keeper_name
 
 RATES_SHOWN = 25
+TAGS_SHOWN = 4
+MEASURES = {"impression_share": "share of all impressions", "ctr": "clicks per impression"}
 CONSPICUOUS_SHOWN = 8
 CHANGES = {"born": "created", "merged": "merged_from", "split": "split_from", "retired": "retired"}
 """What the page calls a change -> its event in `cluster_lineage`."""
@@ -33,6 +37,8 @@ def overview(report: Report, places: Places) -> dict[str, Any]:
         "widest": max((step.count for step in report.funnel), default=0) or 1,
         "charts": drawn_charts(report),
         "themes": {k: [stage.theme(t) for t in report.themes if t.k == k] for k in sorted({t.k for t in report.themes})},
+        "trends": [stage.trends(family) for family in report.trends],
+        "experiments": [{"experiment": e, "chart": gain_chart(e)} for e in report.experiments],
         "rates": [stage.rate(c) for c in _most_seen(report.clusters)],
         "outliers": [stage.outlier(o.picture.pixel_hash, o.picture.banners, o.once_with) for o in report.outliers],
         "pairs": [stage.pair(p) for p in report.duplicates.pairs],
@@ -57,7 +63,43 @@ def drawn_charts(report: Report) -> dict[str, str]:
     ]
     if rates:
         found["rates"] = charts.rates("rates", "Click rate by cluster", rates, overall_rate(report.clusters))
+    for family in report.trends:
+        if family.shown:
+            name = trend_chart(family)
+            rows = [(short_name(t.cluster_id), t.trend, t.rate_before, t.rate) for t in family.shown]
+            title = f"{MEASURES[family.measure]}, {family.window_days} days and the {family.window_days} before"
+            found[name] = charts.changed_rates(name, title, rows, MEASURES[family.measure])
+    for experiment in report.experiments:
+        gains = _gains(experiment)
+        if gains:
+            name = gain_chart(experiment)
+            found[name] = charts.gains(name, "What the features take off the log loss", gains)
     return found | (_day_charts(report.days) if report.day and len(report.days) > 1 else {})
+
+
+def short_name(cluster_id: str) -> str:
+    """The first letters of a cluster's id; the name of what is in no cluster stays whole."""
+    return cluster_id if cluster_id == UNCLUSTERED else cluster_id[:8]
+
+
+def trend_chart(family: TrendFamily) -> str:
+    """Name of its chart."""
+    return f"trend-{family.measure}-{family.window_days}"
+
+
+def gain_chart(experiment: Experiment) -> str:
+    """Name of its chart."""
+    return f"gain-{experiment.experiment_id}"
+
+
+def _gains(experiment: Experiment) -> list[tuple[str, str, float, float, float]]:
+    """Label, verdict, gain and its interval, over all rows."""
+    found = []
+    for c in experiment.compared:
+        if c.slice_kind == "all" and c.gain is not None and c.gain_low is not None and c.gain_high is not None:
+            label = f"{c.model.replace('_', ' ')}, {c.variant.replace('_', ' ')}"
+            found.append((label, c.verdict, c.gain, c.gain_low, c.gain_high))
+    return found
 
 
 def overall_rate(clusters: Sequence[Cluster]) -> float:
@@ -133,6 +175,22 @@ class _Stage:
     def rate(self, cluster: Cluster) -> dict[str, Any]:
         """A row of the table of click rates."""
         return {"cluster": cluster, "href": self.href(cluster.cluster_id), "interval": cluster.ctr_interval}
+
+    def trends(self, family: TrendFamily) -> dict[str, Any]:
+        """The clusters of a window and measure that rise and fall, with their medoids and tags."""
+        rows = []
+        for trend in family.shown:
+            cluster = self.cluster.get(trend.cluster_id)
+            picture = self.thumb(cluster.medoid, cluster.cluster_id, "") if cluster else None
+            rows.append(
+                {
+                    "trend": trend,
+                    "name": short_name(trend.cluster_id),
+                    "picture": picture,
+                    "tags": cluster.tags[:TAGS_SHOWN] if cluster else (),
+                }
+            )
+        return {"family": family, "measure": MEASURES[family.measure], "chart": trend_chart(family), "rows": rows}
 
     def pair(self, pair: Pair) -> dict[str, Any]:
         """Two pictures side by side."""

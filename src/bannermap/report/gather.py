@@ -28,7 +28,9 @@ from bannermap.platform.tables import (
 )
 from bannermap.platform.threads import at_once
 from bannermap.report import transforms as t
+from bannermap.report.analyses import Audience
 from bannermap.report.budget import Plan, plan
+from bannermap.report.gather_analyses import audiences, tags
 from bannermap.report.model import Change, Cluster, Duplicates, FellOut, Outlier, Pair, Shown, Theme
 
 if TYPE_CHECKING:
@@ -106,7 +108,7 @@ def clusters(source: Source) -> list[Cluster]:
     """The shown clusters, largest first."""
     facts = t.cluster_facts(source.members, source.facts, ADVERTISERS_SHOWN)
     rows = source.shown.join(facts, "cluster_id").orderBy(F.desc("size"), "cluster_id").collect()
-    slots, *parts = source.at_once(_theme_slots, _sheets, _days, _fallen, _changes, _pairs, _clicks)
+    slots, *parts = source.at_once(_theme_slots, _sheets, _days, _fallen, _changes, _pairs, _clicks, tags, audiences)
     return [_cluster(row.asDict(recursive=True), _Parts(*parts), slots) for row in rows]
 
 
@@ -120,6 +122,8 @@ class _Parts:
     changes: dict[str, list[Change]]
     pairs: dict[str, tuple[int, list[Pair]]]
     clicks: dict[str, Row]
+    tags: dict[str, list[str]]
+    audiences: dict[str, list[Audience]]
 
 
 def _cluster(row: dict[str, Any], parts: _Parts, slots: dict[str, tuple[int, int]]) -> Cluster:
@@ -138,6 +142,8 @@ def _cluster(row: dict[str, Any], parts: _Parts, slots: dict[str, tuple[int, int
         changes=parts.changes.get(name, []),
         pairs=pairs,
         pair_count=pair_count,
+        tags=parts.tags.get(name, []),
+        audiences=parts.audiences.get(name, []),
         themes=dict(slots[i] for i in (row["themes"] or {}).values() if i in slots),
         **({"impressions": clicks["impressions"], "clicks": clicks["clicks"]} if clicks else {}),
     )

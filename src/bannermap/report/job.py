@@ -29,6 +29,8 @@ from bannermap.platform.tables import (
 from bannermap.report import gather
 from bannermap.report import transforms as t
 from bannermap.report.gather import Source
+from bannermap.report.gather_analyses import experiments as experiments_of
+from bannermap.report.gather_analyses import trends as trends_of
 from bannermap.report.model import Cluster, Day, Duplicates, Image, Outlier, Report, Step
 from bannermap.report.page import render
 from bannermap.report.site import local_folder, publish
@@ -69,7 +71,7 @@ def _report(context: JobContext, clustering: Row) -> Report:
     axis = [context.dt - datetime.timedelta(days=back) for back in range(days - 1, -1, -1)]
     source = Source(context, clustering, axis)
     undated = context.dt == NO_DAY
-    shown, duplicates, sizes, cohesions, failed, rejects, runs, search, days, has_lineage = source.at_once(
+    shown, duplicates, sizes, cohesions, failed, rejects, runs, search, days, has_lineage, trends, experiments = source.at_once(
         *(
             gather.clusters,
             gather.duplicates,
@@ -81,6 +83,8 @@ def _report(context: JobContext, clustering: Row) -> Report:
             _search,
             _days,
             _has_lineage,
+            trends_of,
+            experiments_of,
         )
     )
     outliers = gather.outliers(source, shown)
@@ -108,6 +112,9 @@ def _report(context: JobContext, clustering: Row) -> Report:
         thumbnail_px=source.plan.thumbnail_px,
         icon_px=ICON_PX,
         pair_px=PAIR_PX,
+        trends=trends,
+        max_false_discoveries=context.settings.analytics.max_false_discoveries,
+        experiments=experiments,
     )
 
 

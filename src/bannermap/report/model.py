@@ -9,6 +9,7 @@ import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from bannermap.report.analyses import Audience, Experiment, TrendFamily
 from bannermap.report.ctr import wilson_interval
 
 
@@ -109,6 +110,8 @@ class Cluster:
         pairs: most similar first.
         pair_count: all of them.
         themes: number of themes -> slot.
+        tags: words that set it apart, the most telling first; empty where none are known.
+        audiences: users that it reaches more or less than others, the surest first.
     """
 
     cluster_id: str
@@ -134,6 +137,8 @@ class Cluster:
     themes: Mapping[int, int] = field(default_factory=dict)
     impressions: int | None = None
     clicks: int | None = None
+    tags: Sequence[str] = ()
+    audiences: Sequence[Audience] = ()
 
     @property
     def ctr(self) -> float | None:
@@ -222,6 +227,9 @@ class Report:
         thumbnail_px: side that cards' pictures were drawn for.
         icon_px: side that pictures of the list of all clusters were drawn for, where that has a page of its own.
         pair_px: side that pairs were drawn for.
+        trends: by window and measure; empty where none are known.
+        max_false_discoveries: among the trends, as a share; null where it is not known.
+        experiments: of the newest day up to this one that has any.
     """
 
     day: datetime.date | None
@@ -247,6 +255,9 @@ class Report:
     thumbnail_px: int
     icon_px: int
     pair_px: int
+    trends: Sequence[TrendFamily] = ()
+    max_false_discoveries: float | None = None
+    experiments: Sequence[Experiment] = ()
 
     @property
     def unit(self) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from bannermap.report.analyses import Audience
 from bannermap.report.model import Change, Cluster, Image, Pair, Report, Shown
 
 ID_SHOWN = 12
@@ -89,6 +90,7 @@ def summary(cluster: Cluster, report: Report, places: Places, pool: Pool) -> dic
         "ac": cluster.advertiser_count,
         "m": pool.number(cluster.medoid),
         "th": [[k, slot] for k, slot in sorted(cluster.themes.items())],
+        "tg": [pool.named(tag) for tag in cluster.tags],
     }
     return record | _rate(cluster)
 
@@ -120,6 +122,7 @@ def detail(cluster: Cluster, report: Report, places: Places, pool: Pool, sibling
         "lin": [_change(change, report, places) for change in cluster.changes] if report.day else [],
         "dup": [_pair(report, pair, pool) for pair in cluster.pairs if _both(pair, pool)],
         "dn": cluster.pair_count,
+        "au": [_audience(a) for a in cluster.audiences],
     }
 
 
@@ -174,6 +177,11 @@ def _change(change: Change, report: Report, places: Places) -> list[Any]:
     other = places.name(change.other) if change.other else None
     fell = [change.fell_out] if change.fell_out else []
     return [report.day_axis.index(change.dt), EVENTS.index(change.event), other or 0, change.banners, *fell]
+
+
+def _audience(audience: Audience) -> list[Any]:
+    lifts = (round(v, 2) for v in (audience.lift, audience.lift_low, audience.lift_high))
+    return [audience.attribute, audience.value, audience.users, *lifts]
 
 
 def _pair(report: Report, pair: Pair, pool: Pool) -> list[Any]:

@@ -223,3 +223,29 @@ def click_figures(user_cluster_counts: DataFrame) -> DataFrame:
     return user_cluster_counts.groupBy("cluster_id").agg(
         F.sum("impressions_30d").alias("impressions"), F.sum("clicks_30d").alias("clicks")
     )
+
+
+def telling_audiences(cluster_audiences: DataFrame, shown: DataFrame, per_cluster: int) -> DataFrame:
+    """Lifts of the shown clusters whose interval leaves 1 out, those whose nearer bound is furthest from 1 first."""
+    distance = F.greatest(F.log("lift_low"), -F.log("lift_high"))
+    order = Window.partitionBy("cluster_id").orderBy(F.desc(distance), "attribute", "value")
+    inside = cluster_audiences.where("lift_low > 1 OR lift_high < 1").join(shown.select("cluster_id"), "cluster_id")
+    return inside.withColumn("rank", F.row_number().over(order)).where(F.col("rank") <= per_cluster).orderBy("cluster_id", "rank")
+
+
+def surest_trends(cluster_trends: DataFrame, per_direction: int) -> DataFrame:
+    """Clusters that rise, then those that fall, by window and measure, the smallest q-values first."""
+    changed = cluster_trends.where("trend IN ('rises', 'falls')")
+    order = Window.partitionBy("window_days", "measure", "trend").orderBy("q_value", "p_value", "cluster_id")
+    ranked = changed.withColumn("rank", F.row_number().over(order)).where(F.col("rank") <= per_direction)
+    return ranked.orderBy("window_days", "measure", F.desc("trend"), "rank")
+
+
+def newest_verdicts(verdicts: DataFrame, log_losses: DataFrame, slices: int) -> DataFrame:
+    """Verdicts of the newest day with any, each with its log loss: over all rows first, then the slices of most impressions."""
+    keys = ["experiment_id", "model", "variant", "slice_kind", "slice_value"]
+    newest = verdicts.join(F.broadcast(verdicts.agg(F.max("dt").alias("dt"))), "dt", "left_semi")
+    sliced = F.col("slice_kind") != "all"
+    order = Window.partitionBy("experiment_id", sliced).orderBy(F.desc("impressions"), *keys)
+    ranked = newest.withColumn("rank", F.row_number().over(order)).where(~sliced | (F.col("rank") <= slices))
+    return ranked.join(log_losses.drop("dt"), keys, "left").orderBy("experiment_id", sliced, "rank")

@@ -2,7 +2,7 @@
 // Cards of the clusters: sorted, searched and walked over. Every text is set as text; nothing ever becomes markup.
 const data = JSON.parse(document.getElementById("data").textContent);
 const here = Number(document.body.dataset.page);
-for (const card of data.cards) card.a = card.a.map((at) => data.names[at]);
+for (const card of data.cards) for (const list of ["a", "tg"]) card[list] = card[list].map((at) => data.names[at]);
 const position = new Map(data.cards.map((card, i) => [card.id, i]));
 const unit = data.dated ? "banner" : "file";
 const CHUNK = 60;
@@ -36,6 +36,7 @@ function drawCard(card) {
   const top = make("div", { class: "top" }, make("span", {}, make("span", { class: "big" }, number(card.s)), ` ${unit}${card.s === 1 ? "" : "s"}`), make("code", {}, card.id.slice(0, 8)));
   const who = card.a.length ? card.a.slice(0, 2).join(", ") + (card.ac > 2 ? ` and ${card.ac - 2} more` : "") : "";
   const lines = [`${counted(card.n, "picture")}, cohesion ${card.c.toFixed(3)}`, rate(card), who].filter(Boolean).map((line) => make("p", {}, line));
+  if (card.tg.length) lines.push(make("p", { class: "tags" }, card.tg.slice(0, 4).join(", ")));
   const label = `Cluster ${card.id.slice(0, 8)}: ${counted(card.s, unit)}${card.r === undefined ? "" : `, ${rate(card)}`}${who ? `, ${who}` : ""}`;
   const link = make("a", { class: "card", href: linkTo(card.id, card.g), "aria-label": label, "data-walk": "" }, make("div", { class: "sheet" }, ...images), top, ...lines);
   return make("li", { "data-id": card.id }, link);
@@ -54,7 +55,7 @@ const box = document.getElementById("cards");
 const search = document.getElementById("search");
 const sort = document.getElementById("sort");
 const more = document.getElementById("more");
-const names = data.cards.map((card) => card.a.join("\n").toLowerCase());
+const names = data.cards.map((card) => [...card.a, ...card.tg].join("\n").toLowerCase());
 // Ids are hexadecimal, so a short word would be part of most of them: it has to begin one, with four letters or more.
 function matches(card, word) {
   const theme = /^theme(\d+)-(\d+)$/.exec(word);

@@ -34,6 +34,7 @@ function facts(card, d) {
   if (card.r !== undefined) rows.push(["Clicks", `${number(card.k || 0)} of ${number(card.i)}: ${rate(card)}`]);
   if (data.dated) rows.push(["Born", day(card.f)], ["First seen", day(d.seen[0])], ["Last seen", day(d.seen[1])]);
   rows.push(["Themes", card.th.map(([k, slot]) => `${slot} of ${k}`).join(", ") || "none stored"]);
+  if (card.tg.length) rows.push(["Tags", card.tg.join(", ")]);
   return make("dl", {}, ...rows.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
 }
 function path(card, d) {
@@ -51,6 +52,11 @@ function advertisers(card, d) {
   if (!d.adv.length) return part("Advertisers", note("None is known."));
   const rest = card.ac - d.adv.length;
   return part("Advertisers", make("ul", { class: "plain" }, ...d.adv.map((banners, i) => make("li", {}, card.a[i], " ", make("span", { class: "dim" }, counted(banners, unit)))), rest > 0 ? make("li", {}, `and ${number(rest)} more`) : null));
+}
+function audiences(d) {
+  if (!d.au.length) return null;
+  const rows = d.au.map(([attribute, value, users, lift, low, high]) => make("li", {}, `${attribute} ${value}: ${lift.toFixed(2)} times the usual share `, make("span", { class: "dim" }, `(${low.toFixed(2)} to ${high.toFixed(2)}, ${counted(users, "user")})`)));
+  return part("Audience", make("ul", { class: "plain" }, ...rows), note("Share of its users with this value over that of all users, 95 % interval; small cells are left out."));
 }
 function days(d) {
   if (!data.dated || !d.days.length) return null;
@@ -102,7 +108,7 @@ function openCluster(id) {
     if (next) location.replace(`#cluster-${next.id}`);
   };
   const pictures = part("Pictures", sheet(d.p, "member"), rest > 0 ? note(`and ${counted(rest, "more picture")}`) : null);
-  const sides = make("div", { class: "columns" }, make("div", {}, path(card, d), lineage(d)), make("div", {}, advertisers(card, d), days(d)));
+  const sides = make("div", { class: "columns" }, make("div", {}, path(card, d), lineage(d)), make("div", {}, ...[advertisers(card, d), audiences(d), days(d)].filter(Boolean)));
   opened(`Cluster ${id.slice(0, 8)}, ${counted(card.s, unit)}`, onStep, facts(card, d), pictures, emphasis(d), sides, lost(d), duplicates(d));
 }
 function openPair(button) {
