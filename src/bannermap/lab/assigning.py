@@ -1,0 +1,133 @@
+"""`assign_banners --model`: a day's banners by a saved model, which stays as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import functions as F
+
+from bannermap.lab.gathering import SeenPictures, usable, vectors_of
+from bannermap.lab.models import Model, SavedModel, Sizes
+from bannermap.lab.separation import unit_rows
+from bannermap.lab.training import load
+from bannermap.platform.cli import Stage
+from bannermap.platform.errors import InputError
+from bannermap.platform.runs import JobContext, say
+from bannermap.platform.tables import BANNER_ASSIGNMENTS, BANNER_DAYS, EMBEDDINGS
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+MODEL, NO_VECTOR = "model", "no_vector"
+SAID = {"dt", "clustering_id", "banner_id", "pixel_hash", "cluster_id", "reason"}
+"""Columns of an assignment that a model knows; the others tell of a clustering's members."""
+PREDICTED = "content_hash string, label bigint"
+PHASES = ("read the model", "find pictures and vectors", "predict", "write assignments")
+
+
+def stage(folder: str, seen: SeenPictures) -> Stage:
+    """The stage for one model.
+
+    Args:
+        folder: of the model.
+        seen: the pictures of a day.
+    """
+
+    def run(context: JobContext) -> None:
+        with context.phase(PHASES[0]):
+            saved = load(context.warehouse.spark, folder)
+            _check_day(saved, context)
+            say(f"{context.title}: by {saved.model_id}, {saved.strategy} on vectors of {saved.encoder_id}")
+        with context.phase(PHASES[1]):
+            banners = _banners(context, seen, saved).persist()
+            vectors = _vectors(context, saved, banners)
+        with context.phase(PHASES[2]):
+            rows = BANNER_ASSIGNMENTS.select(_rows(context, saved, banners, predicted(vectors, saved.model))).persist()
+            counted = rows.groupBy("reason").agg(F.count("*").alias("rows"), F.count("cluster_id").alias("inside")).collect()
+        with context.phase(PHASES[3]):
+            key: dict[str, Any] = {"dt": context.dt, "clustering_id": saved.model_id}
+            context.warehouse.overwrite_partition(BANNER_ASSIGNMENTS, rows, **key)
+        context.run.rows_in = context.run.rows_out = sum(r["rows"] for r in counted)
+        for r in counted:
+            context.run.metrics |= {f"banners_{r['reason']}": float(r["rows"]), f"in_a_cluster_{r['reason']}": float(r["inside"])}
+        for frame in (rows, banners):
+            frame.unpersist()
+
+    return Stage("assign_banners", run, PHASES)
+
+
+def predicted(vectors: DataFrame, model: Model) -> DataFrame:
+    """`PREDICTED`: the label of each picture, null for none.
+
+    Args:
+        vectors: content_hash, width, height, vector; each vector of the model's encoder.
+        model: it goes to every task once.
+    """
+    shared = vectors.sparkSession.sparkContext.broadcast(model)
+    return vectors.select("content_hash", "width", "height", "vector").mapInArrow(_kernel(shared), PREDICTED)
+
+
+def _kernel(shared: Any) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    def predict(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            if batch.num_rows:
+                width, height = (np.nan_to_num(batch.column(c).to_pandas().to_numpy(float)) for c in ("width", "height"))
+                labels = shared.value.predict(unit_rows(vectors_of(batch.column("vector"))), Sizes(width, height))
+                yield pa.RecordBatch.from_arrays(
+                    [batch.column("content_hash"), pa.array(labels, mask=labels < 0)], ["content_hash", "label"]
+                )
+
+    return predict
+
+
+def _check_day(saved: SavedModel, context: JobContext) -> None:
+    if saved.last_dt and saved.last_dt > context.dt:
+        raise InputError(
+            f"The model {saved.model_id} was made of banners up to {saved.last_dt}: what it says of {context.dt} could not have "
+            "been known then. Take a later --date, or train on that day."
+        )
+
+
+def _banners(context: JobContext, seen: SeenPictures, saved: SavedModel) -> DataFrame:
+    """banner_id, pixel_hash, content_hash, width, height of the day's banners; null without a picture."""
+    days = context.warehouse.read(BANNER_DAYS, "dedupe_banners")
+    of_day = days.where(F.col("dt") == F.lit(context.dt)).select("banner_id").distinct()
+    pictures = seen(context, saved.encoder_id).select("banner_id", "pixel_hash", "content_hash", "width", "height")
+    return of_day.join(pictures, "banner_id", "left")
+
+
+def _vectors(context: JobContext, saved: SavedModel, banners: DataFrame) -> DataFrame:
+    """content_hash, width, height, vector of the day's pictures.
+
+    Raises:
+        InputError: there are none by the model's encoder, or they have other dimensions.
+    """
+    stored = context.warehouse.read(EMBEDDINGS, "embed_banners")
+    contents = banners.where("content_hash IS NOT NULL").groupBy("content_hash").agg(F.max("width"), F.max("height"))
+    named = contents.toDF("content_hash", "width", "height")
+    own = usable(stored.where(F.col("encoder_id") == saved.encoder_id)).select("content_hash", "vector")
+    found = named.join(own, "content_hash")
+    sizes = [r["d"] for r in found.select(F.size("vector").alias("d")).distinct().limit(2).collect()]
+    if not sizes:
+        others = sorted(r["encoder_id"] for r in stored.select("encoder_id").distinct().collect())
+        for other in (o for o in others if o != saved.encoder_id):
+            saved.check_encoder(other)
+        raise InputError(f"embeddings has no vectors by {saved.encoder_id} for banners of {context.dt}. Run embed_banners first.")
+    for dimensions in sizes:
+        saved.check_encoder(saved.encoder_id, dimensions)
+    return found
+
+
+def _rows(context: JobContext, saved: SavedModel, banners: DataFrame, labels: DataFrame) -> DataFrame:
+    """`BANNER_ASSIGNMENTS`."""
+    known = labels.withColumn("placed", F.lit(True))
+    joined = banners.join(known, "content_hash", "left")
+    name = F.concat(F.lit(f"{saved.model_id}-"), F.lpad(F.col("label").cast("string"), 6, "0"))
+    absent = set(BANNER_ASSIGNMENTS.columns) - SAID
+    nothing = {c: F.lit(None).cast(BANNER_ASSIGNMENTS.type_of(c)) for c in absent}
+    reason = F.when(F.col("placed"), F.lit(MODEL)).otherwise(F.lit(NO_VECTOR))
+    own = {"dt": F.lit(context.dt), "clustering_id": F.lit(saved.model_id), "cluster_id": name, "reason": reason}
+    return joined.withColumns({**own, **nothing})

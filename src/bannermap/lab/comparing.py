@@ -1,0 +1,155 @@
+"""One comparison on gathered pictures: held out, searched, measured, and told."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bannermap.lab.curve import Point, learning_curve
+from bannermap.lab.data import Pictures, held_out
+from bannermap.lab.figures import Pairs, choices, figures, held_out_figures, pair_figures
+from bannermap.lab.fitting import Fit
+from bannermap.lab.ranges import MODES, configurations
+from bannermap.lab.search import Budget, Comparing, Outcome, Say, Trial, compared
+from bannermap.lab.sizes import Weights, giant_warning
+from bannermap.lab.strategies import STRATEGIES, Tools
+from bannermap.platform.settings import LabSettings
+
+CURVE_SHARE = 0.85
+"""Of the budget, that the search may use; the rest is for the learning curve."""
+TRUST = (
+    "Silhouette, Davies-Bouldin and Calinski-Harabasz suit round groups, DBCV groups of any shape; none of them sees noise "
+    "that was left out, so look at outlier_share beside them. The composite and the simple advertiser measures follow the "
+    "number and the sizes of clusters: random labels can win them. AMI and ARI do not; where advertisers or judged pairs say "
+    "what you mean by alike, trust these first. V rises with the number of clusters."
+)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A comparison of one encoder's vectors.
+
+    Attributes:
+        encoder_id: whose.
+        pictures: all of the sample.
+        hidden: bool (n,), held out.
+        outcome: of the search.
+        figures: name of a configuration -> its figures, where it was fitted on all.
+        labels: name -> int64 (n,), of held-out pictures too.
+        curve: learning curve of the recommended one; empty without one.
+    """
+
+    encoder_id: str
+    pictures: Pictures
+    hidden: np.ndarray
+    outcome: Outcome
+    figures: Mapping[str, dict[str, float]]
+    labels: Mapping[str, np.ndarray]
+    curve: list[Point]
+
+
+def compare(
+    encoder_id: str, pictures: Pictures, pairs: Pairs | None, settings: LabSettings, tools: Tools, share: float, say: Say
+) -> Compared:
+    """Compare strategies on one encoder's vectors.
+
+    Args:
+        encoder_id: whose.
+        pictures: the sample.
+        pairs: judged ones among them.
+        settings: of the lab.
+        tools: what strategies work with.
+        share: of the budget that is this encoder's.
+        say: tells a person how far it is.
+    """
+    hidden = held_out(pictures, settings.test_share, settings.split, settings.seed)
+    train, test = pictures.of(np.flatnonzero(~hidden)), pictures.of(np.flatnonzero(hidden))
+    total = (settings.budget_s or MODES[settings.mode].budget_s) * share
+    work = Comparing(train.vectors, train.sizes, settings, tools, Budget(total * CURVE_SHARE), say)
+    outcome = compared(work, configurations(train.vectors, settings))
+    known, labels = {}, {}
+    for trial in outcome.trials:
+        if trial.found:
+            measured = _measured(trial, trial.found, pictures, hidden, train, test, pairs, work.weights)
+            labels[trial.name], known[trial.name] = measured
+    chosen = next((t for t in outcome.ranked if t.name == outcome.recommendation.chosen), None)
+    curve: list[Point] = []
+    if chosen and chosen.found and len(test) > 1 and settings.curve_shares:
+        rest = Budget(max(total - outcome.seconds, 0.0))
+        shares, seed = settings.curve_shares, settings.seed
+        curve = learning_curve(train, test, chosen.found, chosen.configuration, shares, seed, tools, rest)
+    return Compared(encoder_id, pictures, hidden, outcome, known, labels, curve)
+
+
+def _measured(
+    trial: Trial,
+    fit: Fit,
+    pictures: Pictures,
+    hidden: np.ndarray,
+    train: Pictures,
+    test: Pictures,
+    pairs: Pairs | None,
+    weights: Weights,
+) -> tuple[np.ndarray, dict[str, float]]:
+    labels = np.empty(len(pictures), np.int64)
+    labels[~hidden] = fit.labels
+    labels[hidden] = fit.model.predict(test.vectors, test.sizes)
+    found = figures(train, fit.labels, trial.silhouettes, weights) | held_out_figures(train, fit, test)
+    found |= pair_figures(pairs, labels) if pairs else {}
+    return labels, found | {"score": trial.score}
+
+
+def told(done: Compared, settings: LabSettings) -> dict[str, Any]:
+    """One encoder's part of summary.json: plain values, null for what is not defined."""
+    outcome = done.outcome
+    chosen = outcome.recommendation
+    return plain(
+        {
+            "encoder_id": done.encoder_id,
+            "pictures": len(done.pictures),
+            "held_out": int(done.hidden.sum()),
+            "seconds": outcome.seconds,
+            "budget_s": outcome.budget_s,
+            "budget_bound": outcome.budget_bound,
+            "recommended": chosen.chosen,
+            "reason": chosen.reason,
+            "paired_comparisons": [vars(c) for c in chosen.comparisons],
+            "would_have_been_chosen_by": choices(list(done.figures.items())),
+            "learning_curve": [vars(p) for p in done.curve],
+            "configurations": [_told_trial(t, done, settings) for t in outcome.trials],
+        }
+    )
+
+
+def _told_trial(trial: Trial, done: Compared, settings: LabSettings) -> dict[str, Any]:
+    return {
+        "name": trial.name,
+        "strategy": trial.configuration.strategy,
+        "about": STRATEGIES[trial.configuration.strategy].about,
+        "parameters": dict(trial.configuration.parameters),
+        "status": trial.status,
+        "reason": trial.reason or None,
+        "rows": trial.rows,
+        "seconds": trial.seconds,
+        "score": trial.score,
+        "silhouette_of_permuted_labels": trial.permuted.permuted.mean() if trial.permuted else None,
+        "permuted_deviations": trial.permuted.deviations if trial.permuted else None,
+        "stability": trial.stability.mean() if len(trial.stability) else None,
+        "warning": giant_warning(trial.found.labels, settings.max_cluster_share) if trial.found else None,
+        "figures": done.figures.get(trial.name, {}),
+    }
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON has it: numbers of numpy as Python's, null for nan and infinity."""
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    return None if isinstance(value, float) and not math.isfinite(value) else value

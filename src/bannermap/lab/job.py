@@ -1,0 +1,195 @@
+"""The job `compare_strategies`: a sample, every strategy, gates, a recommendation; tables, labels and summary.json."""
+
+from __future__ import annotations
+
+import datetime
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from bannermap.lab import gathering as g
+from bannermap.lab.comparing import TRUST, Compared, compare, plain, told
+from bannermap.lab.page import page
+from bannermap.lab.search import Say
+from bannermap.lab.strategies import Tools, check_strategies
+from bannermap.lab.strategies.interface import NeighbourSearch, RecursiveClustering
+from bannermap.platform.cli import FileMode, Stage
+from bannermap.platform.config import settings_hash, settings_json
+from bannermap.platform.files import write_bytes, write_text
+from bannermap.platform.runs import JobContext, say
+from bannermap.platform.settings import Settings
+from bannermap.platform.tables import FILE_LAB_LABELS, FILE_LAB_RESULTS, LAB_LABELS, LAB_RESULTS, NO_DAY
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+PHASES = ("draw a sample", "compare", "write results")
+FILES_ENCODER = "file"
+"""Stands for the encoder of vectors that come without its name."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a job hands over from the stages that this one may not know.
+
+    Attributes:
+        cluster: the recursive clustering in one process.
+        neighbours: its search.
+        seen: the pictures of a day.
+    """
+
+    cluster: RecursiveClustering
+    neighbours: NeighbourSearch
+    seen: g.SeenPictures
+
+    def tools(self, spark: SparkSession, settings: Settings) -> Tools:
+        """For strategies."""
+        return Tools(self.cluster, self.neighbours, settings.clustering, spark)
+
+
+def check(settings: Settings) -> None:
+    """What can be known to be wrong before Spark starts.
+
+    Raises:
+        ConfigError: a strategy's package is absent.
+    """
+    check_strategies(settings.lab.strategies)
+
+
+def stage(given: Given) -> Stage:
+    """The stage on the warehouse."""
+
+    def run(context: JobContext) -> None:
+        settings, warehouse = context.settings.lab, context.warehouse
+        with context.phase(PHASES[0]):
+            found = gathered_pictures(context, given, settings.sample_rows)
+        with context.phase(PHASES[1]):
+            tools = given.tools(warehouse.spark, context.settings)
+            done = compare_all(found, context.settings, tools, lambda text: say(f"{context.title}: {text}"))
+        with context.phase(PHASES[2]):
+            name = f"{context.dt}-{settings_hash(settings)[:12]}"
+            frames = result_frames(warehouse.spark, name, context.dt, done)
+            for table, frame in zip((LAB_RESULTS, LAB_LABELS), frames, strict=True):
+                warehouse.overwrite_partition(table, frame, comparison_id=name)
+            if not warehouse.read_only:
+                out = (settings.out or f"{warehouse.root}/lab").rstrip("/")
+                write_beside(warehouse.spark, f"{out}/{name}", name, context.dt, done, found.known, context.settings)
+        context.run.rows_in, context.run.rows_out = found.known, sum(len(d.pictures) for d in done)
+        context.run.metrics["configurations_ranked"] = float(sum(len(d.outcome.ranked) for d in done))
+
+    return Stage("compare_strategies", run, PHASES, check)
+
+
+def files_mode(given: Given) -> FileMode:
+    """The stage on a file of vectors."""
+
+    def run(spark: SparkSession, settings: Settings, values: Mapping[str, str]) -> None:
+        nodes = {FILES_ENCODER: g.usable(g.nodes_of_files(spark, values["embeddings"])).persist()}
+        found = g.gathered(nodes, [], [], settings.lab.sample_rows, settings.lab)
+        done = compare_all(found, settings, given.tools(spark, settings), say)
+        out, name = values["out"].rstrip("/"), f"file-{settings_hash(settings.lab)[:12]}"
+        frames = result_frames(spark, name, NO_DAY, done)
+        for table, folder, frame in zip((FILE_LAB_RESULTS, FILE_LAB_LABELS), ("results", "labels_parquet"), frames, strict=True):
+            table.select(frame).coalesce(1).write.mode("overwrite").parquet(f"{out}/{folder}")
+        write_beside(spark, out, name, NO_DAY, done, found.known, settings)
+
+    text = "Parquet with content_hash, vector, and what is known of: advertiser_id, dt, width, height, truth (a class)"
+    return FileMode({"embeddings": text}, run, check=check)
+
+
+def gathered_pictures(context: JobContext, given: Given, rows: int, encoders: tuple[str, ...] | None = None) -> g.Gathered:
+    """A sample of the warehouse's pictures, with the vectors of each encoder that is compared."""
+    names = encoders or g.encoders_of(context)
+    stored = {name: g.nodes_of_warehouse(context, name, given.seen).persist() for name in names}
+    nodes = {name: g.usable(frame) for name, frame in stored.items()}
+    unusable = sum(stored[name].count() - nodes[name].count() for name in names)
+    context.run.rejected.update({"unusable_vector": unusable} if unusable else {})
+    targets, pairs = g.named_nodes(context, names[0], given.seen)
+    found = g.gathered(nodes, targets, pairs, rows, context.settings.lab)
+    for frame in stored.values():
+        frame.unpersist()
+    return found
+
+
+def compare_all(found: g.Gathered, settings: Settings, tools: Tools, tell: Say) -> list[Compared]:
+    """Each encoder in turn, with its share of the time."""
+    done = []
+    for name, pictures in found.pictures.items():
+        tell(f"{len(pictures):,} of {found.known:,} pictures, vectors by {name}")
+        done.append(compare(name, pictures, found.pairs, settings.lab, tools, 1.0 / len(found.pictures), tell))
+        tell(done[-1].outcome.recommendation.reason)
+    return done
+
+
+def result_frames(spark: SparkSession, name: str, day: datetime.date, done: list[Compared]) -> tuple[DataFrame, DataFrame]:
+    """Rows of `LAB_RESULTS` and `LAB_LABELS`."""
+    key = {"comparison_id": name, "dt": day}
+    results = [tuple({**key, **row}[c] for c in LAB_RESULTS.columns) for d in done for row in _result_rows(d)]
+    labels = [_label_table(name, d, trial) for d in done for trial in d.labels]
+    empty = spark.createDataFrame([], LAB_LABELS.schema)
+    frame = LAB_LABELS.select(spark.createDataFrame(pa.concat_tables(labels))) if labels else empty
+    return spark.createDataFrame(results, LAB_RESULTS.schema), frame
+
+
+def _result_rows(done: Compared) -> Iterator[dict[str, Any]]:
+    places = {t.name: place for place, t in enumerate(done.outcome.ranked, 1)}
+    for trial in done.outcome.trials:
+        yield {
+            "encoder_id": done.encoder_id,
+            "configuration": trial.name,
+            "strategy": trial.configuration.strategy,
+            "parameters": json.dumps(dict(trial.configuration.parameters), sort_keys=True),
+            "status": trial.status,
+            "reason": trial.reason or None,
+            "place": places.get(trial.name),
+            "recommended": trial.name == done.outcome.recommendation.chosen,
+            "score": plain(trial.score),
+            "stability": plain(trial.stability.mean()) if len(trial.stability) else None,
+            "permuted_deviations": plain(trial.permuted.deviations) if trial.permuted else None,
+            "rows": trial.rows,
+            "seconds": trial.seconds,
+            "figures": {k: float(v) for k, v in done.figures.get(trial.name, {}).items() if plain(float(v)) is not None},
+        }
+
+
+def _label_table(name: str, done: Compared, trial: str) -> pa.Table:
+    labels = done.labels[trial]
+    constant = {"comparison_id": name, "encoder_id": done.encoder_id, "configuration": trial}
+    columns = {c: pa.array([v] * len(labels), pa.string()) for c, v in constant.items()}
+    ids, given = pa.array(list(done.pictures.names), pa.string()), pa.array(labels, mask=labels < 0)
+    return pa.table({**columns, "node_id": ids, "label": given, "held_out": pa.array(done.hidden)})
+
+
+def write_beside(
+    spark: SparkSession, folder: str, name: str, day: datetime.date, done: list[Compared], known: int, settings: Settings
+) -> None:
+    """index.html, summary.json and labels/*.npy: int64, -1 for outliers, in the order of node_ids of the index.json beside."""
+    parts = [told(d, settings.lab) for d in done]
+    summary = {
+        "comparison_id": name,
+        "dt": None if day == NO_DAY else day.isoformat(),
+        "pictures_known": known,
+        "which_measure_to_trust": TRUST,
+        "encoders": parts,
+        "settings": json.loads(settings_json(settings.lab)),
+    }
+    for d in done:
+        place = f"{folder}/labels/{_file_name(d.encoder_id)}"
+        files = {f"{number:03d}_{trial.split('(', 1)[0]}.npy": trial for number, trial in enumerate(d.labels)}
+        for file, trial in files.items():
+            buffer = io.BytesIO()
+            np.save(buffer, d.labels[trial])
+            write_bytes(spark, f"{place}/{file}", buffer.getvalue())
+        write_text(spark, f"{place}/index.json", json.dumps({"files": files, "node_ids": list(d.pictures.names)}))
+    write_text(spark, f"{folder}/index.html", page(name, known, done, parts))
+    write_text(spark, f"{folder}/summary.json", json.dumps(plain(summary), indent=1))
+    say(f"index.html and summary.json in {folder}")
+
+
+def _file_name(text: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in text)

@@ -1,0 +1,263 @@
+"""The comparison itself: small samples first, the better part of it again on all rows, gates, the ranking; within a time budget.
+
+Successive halving (Jamieson and Talwalkar 2016): every configuration is fitted on a sample; the best third, and the best of each
+strategy, go on to four times as many rows, until these are all. A fit is not started when its time, by the one before and the
+strategy's growth, would not fit into what is left; what was not tried is part of the outcome. Nothing that was started is cut
+off, so a first fit, whose time nobody knows, can go over the budget by itself.
+
+The order of trying, and every fit, follow from the seed. While the budget does not bind, so does the whole outcome.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from bannermap.lab.fitting import Configuration, Fit, fit
+from bannermap.lab.gates import AgainstPermuted, against_permuted, bootstrap_stability
+from bannermap.lab.models import Sizes
+from bannermap.lab.ranges import MODES
+from bannermap.lab.recommending import Recommendation, Scored, bootstrap_scores, recommended, score
+from bannermap.lab.separation import silhouette
+from bannermap.lab.sizes import Weights
+from bannermap.lab.strategies import STRATEGIES, Tools
+from bannermap.platform.settings import LabSettings
+
+LEAST_RUNG_ROWS = 1000
+"""Rows of the smallest sample; a smaller one says little of small groups."""
+RUNG_GROWTH = 4
+KEPT_SHARE = 1 / 3
+FITS_SHARE = 0.6
+"""Of the budget, until which fits are started; the rest is for gates, which fit again."""
+CAUTION = 1.3
+"""Times by which an estimate is stretched before it is held against what is left."""
+LEAST_STABILITY = 2
+"""Bootstrap samples without which there is no stability."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What became of a configuration.
+
+    Attributes:
+        configuration: which.
+        status: ranked, gated (a gate refused it), dropped (others were better on a sample), failed, or untried (no time).
+        reason: in words, where it is not ranked.
+        rows: of its last fit, 0 without one.
+        seconds: of that fit.
+        found: that fit, where it was on all rows.
+        silhouettes: float64 (n,), of all rows where it was on all.
+        score: by the configured score; without stability until that is known. nan without a fit.
+        permuted: against permuted labels; None where it did not come to that.
+        stability: see `gates.bootstrap_stability`; empty where it did not come to that.
+    """
+
+    configuration: Configuration
+    status: str = "untried"
+    reason: str = ""
+    rows: int = 0
+    seconds: float = 0.0
+    found: Fit | None = None
+    silhouettes: np.ndarray = field(default_factory=lambda: np.empty(0))
+    score: float = float("nan")
+    permuted: AgainstPermuted | None = None
+    stability: np.ndarray = field(default_factory=lambda: np.empty(0))
+
+    @property
+    def name(self) -> str:
+        """Of its configuration."""
+        return self.configuration.name
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All trials, ranked ones first and best first; the recommendation; seconds in all, and whether the budget cut any off."""
+
+    trials: tuple[Trial, ...]
+    recommendation: Recommendation
+    seconds: float
+    budget_s: float
+    budget_bound: bool
+
+    @property
+    def ranked(self) -> list[Trial]:
+        """Best first."""
+        return [t for t in self.trials if t.status == "ranked"]
+
+
+class Budget:
+    """Seconds that may pass, from its making on."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.seconds, self.clock, self.began, self.bound = seconds, clock, clock(), False
+
+    def spent(self) -> float:
+        """Seconds since it was made."""
+        return self.clock() - self.began
+
+    def allows(self, estimate: float, share: float = 1.0) -> bool:
+        """Whether something of so many seconds may be started, within a share of the whole; notes where it may not."""
+        allowed = self.spent() + estimate * CAUTION <= self.seconds * share
+        self.bound |= not allowed
+        return allowed
+
+
+@dataclass(frozen=True)
+class Comparing:
+    """Everything that a comparison works on.
+
+    Attributes:
+        vectors: float32 (n, d), unit rows.
+        sizes: of the pictures.
+        settings: of the lab.
+        tools: what strategies work with.
+        budget: the time.
+        say: tells a person how far it is.
+    """
+
+    vectors: np.ndarray
+    sizes: Sizes
+    settings: LabSettings
+    tools: Tools
+    budget: Budget
+    say: Say = print
+
+    @property
+    def weights(self) -> Weights:
+        """Of the composite."""
+        return Weights(**self.settings.composite.model_dump())
+
+    def fit(self, configuration: Configuration, rows: np.ndarray, seed: int) -> Fit:
+        """A configuration on some rows."""
+        return fit(self.vectors[rows], configuration, seed, self.tools, self.sizes.of(rows))
+
+
+def compared(work: Comparing, configurations: Sequence[Configuration]) -> Outcome:
+    """Try configurations, gate the best, rank them, recommend one.
+
+    Args:
+        work: data, settings and time.
+        configurations: in the order in which they are tried.
+    """
+    trials = _fitted_by_rungs(work, [Trial(c) for c in configurations])
+    whole = sorted((t for t in trials if t.found), key=_by_score)
+    others = [t for t in trials if not t.found]
+    gated = _all_gated(work, whole)
+    ranked = sorted((t for t in gated if t.status == "ranked"), key=_by_score)
+    refused = [t for t in gated if t.status != "ranked"]
+    chosen = _recommendation(work, ranked)
+    budget = work.budget
+    return Outcome((*ranked, *refused, *others), chosen, budget.spent(), budget.seconds, budget.bound)
+
+
+def rung_rows(rows: int, rungs: int) -> list[int]:
+    """Rows of each rung, ascending, the last all of them."""
+    result = [rows]
+    while len(result) <= rungs and result[0] // RUNG_GROWTH >= LEAST_RUNG_ROWS:
+        result.insert(0, result[0] // RUNG_GROWTH)
+    return result
+
+
+def _by_score(trial: Trial) -> tuple[float, str]:
+    return (-trial.score if np.isfinite(trial.score) else np.inf, trial.name)
+
+
+def _fitted_by_rungs(work: Comparing, trials: list[Trial]) -> list[Trial]:
+    """Trials in their order; those that came through all rungs have a fit of all rows."""
+    total, mode = len(work.vectors), MODES[work.settings.mode]
+    order = np.random.default_rng(work.settings.seed).permutation(total)
+    sizes, going = rung_rows(total, mode.rungs), trials
+    done: list[Trial] = []
+    for number, rows in enumerate(sizes):
+        work.say(f"{len(going)} configurations on {rows:,} of {total:,} pictures")
+        tried = [_fitted(work, t, np.sort(order[:rows]), f"{i} of {len(going)}") for i, t in enumerate(going, 1)]
+        if rows == total:
+            return done + tried
+        going, dropped = _kept(tried)
+        done += dropped
+        work.say(f"rung {number + 1} of {len(sizes)} done after {work.budget.spent():.0f} s of {work.budget.seconds:.0f} s")
+    return done
+
+
+def _fitted(work: Comparing, trial: Trial, rows: np.ndarray, place: str) -> Trial:
+    growth = STRATEGIES[trial.configuration.strategy].growth
+    estimate = trial.seconds * (len(rows) / trial.rows) ** growth if trial.rows else 0.0
+    if not work.budget.allows(estimate, FITS_SHARE):
+        why = f"no time was left for {len(rows):,} pictures (about {estimate:.0f} s)" if estimate else "no time was left"
+        return replace(trial, status="untried", reason=why)
+    try:
+        found = work.fit(trial.configuration, rows, work.settings.seed)
+    except Exception as error:  # a library that gives up on these vectors must not end the comparison of the others
+        return replace(trial, status="failed", reason=f"{type(error).__name__}: {str(error).strip().splitlines()[0][:300]}")
+    samples = silhouette(work.vectors[rows], found.labels).samples
+    value = score(Scored(trial.name, found.labels, samples), work.settings.rank_by, work.weights)
+    work.say(f"{place}: {trial.name} in {found.seconds:.1f} s, score {value:.3f}")
+    whole = len(rows) == len(work.vectors)
+    kept = (found, samples) if whole else (None, np.empty(0))
+    return replace(trial, rows=len(rows), seconds=found.seconds, score=value, found=kept[0], silhouettes=kept[1])
+
+
+def _kept(tried: list[Trial]) -> tuple[list[Trial], list[Trial]]:
+    """Those that go on, in their order, and those that do not: the best third, and the best of each strategy."""
+    alive = sorted((t for t in tried if t.rows and not t.reason), key=_by_score)
+    going = {t.name for t in alive[: max(1, round(len(alive) * KEPT_SHARE))]}
+    first = {t.configuration.strategy: t.name for t in alive[::-1]}  # the last to be noted is the best
+    going |= set(first.values())
+    known = {t.name for t in alive}
+    dropped = [
+        replace(t, status="dropped", reason=f"others did better on {t.rows:,} pictures") if t.name in known else t
+        for t in tried
+        if t.name not in going
+    ]
+    return [t for t in tried if t.name in going], dropped
+
+
+def _all_gated(work: Comparing, whole: Sequence[Trial]) -> list[Trial]:
+    """Trials through the gates, best first, until no other can come among the top: stability only ever lowers a score."""
+    gated: list[Trial] = []
+    for trial in whole:
+        best = sorted((t.score for t in gated if t.status == "ranked"), reverse=True)[: work.settings.top]
+        if len(best) == work.settings.top and best[-1] >= trial.score:
+            gated.append(replace(trial, status="dropped", reason=f"not among the {work.settings.top} best"))
+        else:
+            gated.append(_gated(work, trial))
+    return gated
+
+
+def _gated(work: Comparing, trial: Trial) -> Trial:
+    """With its stability in its score, and ranked where it clears both gates."""
+    gate, labels = work.settings.gate, trial.found.labels if trial.found else np.empty(0, np.int64)
+    value = float(np.nanmean(trial.silhouettes)) if np.isfinite(trial.silhouettes).any() else float("nan")
+    permuted = against_permuted(work.vectors, labels, value, gate.permutations, work.settings.seed)
+    trial = replace(trial, permuted=permuted)
+    if not permuted.cleared(gate.min_deviations):
+        return replace(trial, status="gated", reason="its silhouette is not above that of permuted labels")
+    replicates = MODES[work.settings.mode].stability
+    while replicates >= LEAST_STABILITY and not work.budget.allows(trial.seconds * replicates):
+        replicates -= 1
+    if replicates < LEAST_STABILITY:
+        return replace(trial, status="untried", reason=f"no time was left for its stability (about {trial.seconds:.0f} s each)")
+    stability = bootstrap_stability(
+        lambda rows, seed: work.fit(trial.configuration, rows, seed).labels, labels, replicates, work.settings.seed
+    )
+    scored = Scored(trial.name, labels, trial.silhouettes, stability)
+    trial = replace(trial, stability=stability, score=score(scored, work.settings.rank_by, work.weights))
+    work.say(f"{trial.name}: stability {stability.mean():.3f}, score {trial.score:.3f}")
+    if stability.mean() < gate.min_stability:
+        why = f"its stability {stability.mean():.2f} is below lab.gate.min_stability {gate.min_stability:.2f}"
+        return replace(trial, status="gated", reason=why)
+    return replace(trial, status="ranked")
+
+
+def _recommendation(work: Comparing, ranked: Sequence[Trial]) -> Recommendation:
+    settings = work.settings
+    candidates = [Scored(t.name, t.found.labels, t.silhouettes, t.stability) for t in ranked if t.found]
+    if not candidates:
+        return recommended([], {}, np.empty((0, 0)), settings.smallest_difference)
+    drawn = bootstrap_scores(candidates, settings.rank_by, work.weights, settings.bootstrap_replicates, settings.seed)
+    return recommended(candidates, {t.name: t.score for t in ranked}, drawn, settings.smallest_difference)

@@ -1,0 +1,28 @@
+"""All strategies by name."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable, Mapping
+
+from bannermap.lab.strategies import neighbourhoods, scikit, spark_ml
+from bannermap.lab.strategies.interface import Strategy
+from bannermap.platform.errors import ConfigError
+
+ALL = (*neighbourhoods.STRATEGIES, *spark_ml.STRATEGIES, *scikit.STRATEGIES)
+STRATEGIES: Mapping[str, Strategy] = {s.name: s for s in ALL}
+
+
+def check_strategies(names: Iterable[str]) -> None:
+    """Have the packages that strategies need.
+
+    Raises:
+        ConfigError: one is absent.
+    """
+    for name in names:
+        needs = STRATEGIES[name].needs
+        if needs and importlib.util.find_spec(needs) is None:
+            raise ConfigError(
+                f"lab.strategies names {name}, which needs {needs}, and that is not there. Install the extra with "
+                "pip install 'bannermap[lab]', or leave it out of lab.strategies."
+            )

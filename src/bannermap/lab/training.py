@@ -1,0 +1,147 @@
+"""The job `train_strategy`: one configuration on as much as is configured, kept in a folder that predicts by itself."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pyspark.sql import functions as F
+
+from bannermap import __version__
+from bannermap.lab import gathering as g
+from bannermap.lab.comparing import plain
+from bannermap.lab.data import Pictures
+from bannermap.lab.figures import figures
+from bannermap.lab.fitting import Configuration, Fit, Preparation, fit
+from bannermap.lab.job import Given, gathered_pictures
+from bannermap.lab.models import ARRAYS, DESCRIPTION, SavedModel, packed, unpacked
+from bannermap.lab.separation import silhouette
+from bannermap.lab.sizes import Weights, giant_warning
+from bannermap.lab.strategies import check_strategies
+from bannermap.platform.cli import Stage
+from bannermap.platform.errors import InputError
+from bannermap.platform.files import read_bytes, read_text, write_bytes, write_text
+from bannermap.platform.runs import JobContext, say
+from bannermap.platform.settings import LabSettings, Settings
+from bannermap.platform.tables import LAB_RESULTS
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+PHASES = ("choose a strategy", "gather pictures", "fit", "keep the model")
+
+
+def stage(given: Given) -> Stage:
+    """The stage on the warehouse."""
+
+    def run(context: JobContext) -> None:
+        settings, warehouse = context.settings.lab, context.warehouse
+        with context.phase(PHASES[0]):
+            encoder_id, configuration = chosen_configuration(context)
+            say(f"{context.title}: {configuration.name}, vectors by {encoder_id}")
+        with context.phase(PHASES[1]):
+            found = gathered_pictures(context, given, settings.train.max_rows, (encoder_id,))
+            pictures = found.pictures[encoder_id]
+        with context.phase(PHASES[2]):
+            tools = given.tools(warehouse.spark, context.settings)
+            made = fit(pictures.vectors, configuration, settings.seed, tools, pictures.sizes)
+        with context.phase(PHASES[3]):
+            saved = saved_model(made, pictures, configuration, encoder_id, context.dt, settings)
+            if not warehouse.read_only:
+                out = (settings.out or f"{warehouse.root}/lab").rstrip("/")
+                store(warehouse.spark, f"{out}/models/{saved.model_id}", saved)
+        context.run.rows_in, context.run.rows_out = found.known, len(pictures)
+        context.run.metrics.update({k: v for k, v in saved.facts.items() if isinstance(v, float)})
+        warning = giant_warning(made.labels, settings.max_cluster_share)
+        if warning:
+            say(f"{context.title}: {warning}")
+
+    return Stage("train_strategy", run, PHASES, _check)
+
+
+def _check(settings: Settings) -> None:
+    check_strategies([settings.lab.train.strategy] if settings.lab.train.strategy else [])
+
+
+def chosen_configuration(context: JobContext) -> tuple[str, Configuration]:
+    """The configured strategy, else what the newest comparison of the day or before recommends.
+
+    Raises:
+        InputError: there is none, or it recommends for several encoders and none is named.
+    """
+    settings = context.settings.lab
+    if settings.train.strategy:
+        return g.encoders_of(context)[0], Configuration(settings.train.strategy, settings.train.parameters, _before(settings))
+    rows = context.warehouse.read(LAB_RESULTS, "compare_strategies").where(
+        F.col("recommended") & (F.col("dt") <= F.lit(context.dt))
+    )
+    wanted = context.settings.clustering.encoder_id or (settings.encoder_ids[0] if settings.encoder_ids else None)
+    own = rows.where(F.col("encoder_id") == wanted) if wanted else rows
+    newest = own.orderBy(F.desc("dt"), F.desc("comparison_id"), "encoder_id").limit(1).collect()
+    if not newest:
+        raise InputError(
+            f"No comparison of {context.dt} or before recommends anything{f' for {wanted}' if wanted else ''}. Run "
+            "compare_strategies, or set lab.train.strategy and lab.train.parameters."
+        )
+    found = newest[0]
+    return str(found["encoder_id"]), Configuration(found["strategy"], json.loads(found["parameters"]), _before(settings))
+
+
+def _before(settings: LabSettings) -> Preparation:
+    kept = settings.pca_dimensions if settings.pca_dimensions is not None else settings.pca_variance
+    return Preparation(kept, settings.bucketing, settings.cells)
+
+
+def saved_model(
+    made: Fit, pictures: Pictures, configuration: Configuration, encoder_id: str, day: datetime.date, settings: LabSettings
+) -> SavedModel:
+    """The fit with its name and figures.
+
+    Args:
+        made: the fit.
+        pictures: what it was made of.
+        configuration: which.
+        encoder_id: whose vectors.
+        day: as of which; the model may be applied from it on.
+        settings: of the lab.
+    """
+    samples = silhouette(pictures.vectors, made.labels).samples
+    facts: dict[str, Any] = figures(pictures, made.labels, samples, Weights(**settings.composite.model_dump()))
+    facts |= {"pictures": float(len(pictures)), "fitted_pictures": float(made.fitted_rows)}
+    first = g.EPOCH + datetime.timedelta(days=int(pictures.days.min()))
+    about: Mapping[str, Any] = plain({k: v for k, v in facts.items() if np.isfinite(v)})
+    parameters = {**configuration.parameters, "preparation": vars(configuration.preparation)}
+    dimensions = pictures.vectors.shape[1]
+    saved = SavedModel(
+        made.model, encoder_id, dimensions, configuration.strategy, parameters, first, day, __version__, facts=about
+    )
+    text, data = packed(saved)
+    return replace(saved, model_id=f"{day}-{hashlib.sha256(text.encode() + data).hexdigest()[:12]}")
+
+
+def store(spark: SparkSession, folder: str, saved: SavedModel) -> None:
+    """Keep a model in a folder of any file system that Spark knows; the description last, so that a cut-off folder has none."""
+    text, data = packed(saved)
+    write_bytes(spark, f"{folder}/{ARRAYS}", data)
+    write_text(spark, f"{folder}/{DESCRIPTION}", text)
+    say(f"model {saved.model_id} in {folder}")
+
+
+def load(spark: SparkSession, folder: str) -> SavedModel:
+    """A model from its folder.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
+    place = folder.rstrip("/")
+    text, data = read_text(spark, f"{place}/{DESCRIPTION}"), read_bytes(spark, f"{place}/{ARRAYS}")
+    if text is None or data is None:
+        raise InputError(
+            f"There is no model at {place}: {DESCRIPTION} or {ARRAYS} is absent. train_strategy says where it put one."
+        )
+    return unpacked(text, data, place)

@@ -1,0 +1,29 @@
+"""Planted groups on the unit sphere, and what strategies work with."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bannermap.clustering.in_process import all_neighbours, cluster_with_thresholds
+from bannermap.lab.strategies import Tools
+from bannermap.platform.settings import ClusteringSettings
+
+
+def planted(seed: int, rows: int = 300, groups: int = 6, zipf: float = 0.0, noise: float = 0.0, spread: float = 0.4):
+    """Unit vectors float32 (rows, 24) and their groups, -1 for noise; sizes fall as rank^-zipf."""
+    centres, rng = np.random.default_rng([seed, groups]).normal(size=(groups, 24)), np.random.default_rng([seed, rows])
+    share = np.arange(1, groups + 1, dtype=float) ** -zipf
+    truth = rng.choice(groups, rows, p=share / share.sum())
+    truth[rng.random(rows) < noise] = -1
+    away = rng.normal(size=(rows, 24))
+    points = np.where((truth >= 0)[:, None], centres[truth] + spread * away, away)
+    return (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32), truth
+
+
+def neighbours(vectors, settings):
+    lists = all_neighbours(vectors, settings)
+    return lists.src, lists.dst, lists.cosine
+
+
+def tools(spark=None) -> Tools:
+    return Tools(cluster_with_thresholds, neighbours, ClusteringSettings(), spark)

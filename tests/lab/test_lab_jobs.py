@@ -1,0 +1,193 @@
+"""The jobs on a small warehouse: compare, train, assign later days; a file of vectors; refusals; what a dry run leaves."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from pathlib import Path
+
+import assign_banners
+import compare_strategies
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import train_strategy
+from lab_worlds import planted
+
+from bannermap.clustering.lending import seen_pictures
+from bannermap.lab.assigning import stage as assigning
+from bannermap.lab.chance import adjusted_rand
+from bannermap.lab.job import compare_all, files_mode, gathered_pictures
+from bannermap.platform.cli import run_stage
+from bannermap.platform.errors import InputError
+from bannermap.platform.runs import JobContext, Run
+from bannermap.platform.settings import LabSettings, LabTrainSettings
+from bannermap.platform.storage import Warehouse
+from bannermap.platform.tables import BANNER_ASSIGNMENTS, BANNER_DAYS, EMBEDDINGS, IMAGE_FETCHES, LAB_LABELS, LAB_RESULTS
+
+FIRST, ENCODER, OTHER = datetime.date(2026, 5, 1), "enc", "second"
+ROWS, NEW = 240, 60
+COMPARE, TRAIN = compare_strategies.JOB.stages[0], train_strategy.JOB.stages[0]
+
+
+def day(number: int) -> datetime.date:
+    return FIRST + datetime.timedelta(days=number)
+
+
+def put(warehouse, table, rows):
+    warehouse.append(table, warehouse.spark.createDataFrame(rows, table.schema))
+
+
+@pytest.fixture(scope="module")
+def stored(spark, base_settings, tmp_path_factory):
+    """Two days of pictures and a third of newcomers from the same groups; settings; the truth by banner."""
+    home = tmp_path_factory.mktemp("lab")
+    warehouse = Warehouse(spark, str(home / "warehouse"))
+    vectors, truth = planted(4, ROWS + NEW, spread=0.3)
+    names, of_day = [f"b{i:04d}" for i in range(ROWS + NEW)], [0] * 120 + [1] * (ROWS - 120) + [2] * NEW
+    shop = [f"shop{g}" for g in truth]
+    put(warehouse, BANNER_DAYS, [(day(d), n, f"u/{n}", s, None, None, 1, 0) for n, d, s in zip(names, of_day, shop, strict=True)])
+    fetched = [
+        (n, f"u/{n}", "ok", None, f"c-{n}", f"p-{n}", 9, "png", 300, 250, 1, day(d), None)
+        for n, d in zip(names, of_day, strict=True)
+    ]
+    put(warehouse, IMAGE_FETCHES, fetched)
+    put(warehouse, EMBEDDINGS, [(ENCODER, f"c-{n}", v.tolist(), None) for n, v in zip(names, vectors, strict=True)])
+    turned = np.roll(vectors, 3, axis=1)[: ROWS - 40]  # another encoder, which has not seen all pictures
+    put(warehouse, EMBEDDINGS, [(OTHER, f"c-{n}", v.tolist(), None) for n, v in zip(names, turned, strict=False)])
+    pairs = {"banner_a": ["b0000", "b0001"], "banner_b": ["b0002", "b0003"], "alike": [True, False]}
+    pq.write_table(pa.table(pairs), home / "pairs.parquet")
+    pq.write_table(pa.table({"banner_id": ["b0005"]}), home / "targets.parquet")
+    lab = LabSettings(
+        mode="fast",
+        encoder_ids=(ENCODER,),
+        strategies=("recursive", "dbscan", "hdbscan"),
+        sample_rows=200,
+        bootstrap_replicates=20,
+        pairs=str(home / "pairs.parquet"),
+        targets=str(home / "targets.parquet"),
+        split="day",
+        test_share=0.7,
+    )
+    return base_settings.model_copy(update={"lab": lab}), warehouse, dict(zip(names, truth, strict=True))
+
+
+@pytest.fixture(scope="module")
+def compared(stored):
+    """The rows of the results, and summary.json, of a comparison as of the second day."""
+    settings, warehouse, _ = stored
+    run = run_stage(COMPARE, warehouse, settings, day(1))
+    (summary,) = Path(warehouse.root, "lab").glob("*/summary.json")
+    return warehouse.read(LAB_RESULTS).collect(), json.loads(summary.read_text()), summary.parent, run
+
+
+def test_a_comparison_is_told_in_tables_and_files(stored, compared):
+    _, warehouse, _ = stored
+    rows, summary, folder, run = compared
+    assert run.rows_in == ROWS and run.rows_out == 200
+    (told,) = summary["encoders"]
+    assert {r["configuration"] for r in rows} == {c["name"] for c in told["configurations"]}
+    (best,) = [r for r in rows if r["recommended"]]
+    assert best["place"] == 1 and best["configuration"] == told["recommended"] and best["stability"] > 0.5
+    assert 0 < told["held_out"] <= 140 and told["learning_curve"] and told["reason"] and not told["budget_bound"]
+    assert {"held_out_silhouette", "advertiser_ami", "pairs_right"} <= set(best["figures"])
+    page = (folder / "index.html").read_text()
+    assert all(c["name"] in page for c in told["configurations"]) and told["recommended"] in page
+    assert page.count("<svg") >= 4 and "agreement 1.00" in page and "http" not in page.replace("http://www.w3.org", "")
+    index = json.loads((folder / "labels" / ENCODER / "index.json").read_text())
+    assert {"p-b0000", "p-b0001", "p-b0002", "p-b0003", "p-b0005"} <= set(index["node_ids"])
+    labels = warehouse.read(LAB_LABELS).toPandas()
+    for file, name in index["files"].items():
+        stored_labels = labels[labels.configuration == name].set_index("node_id").label
+        again = np.load(folder / "labels" / ENCODER / file)
+        assert (stored_labels.reindex(index["node_ids"]).fillna(-1).to_numpy() == again).all()
+
+
+def test_the_winner_is_trained_and_places_later_days(stored, compared, tmp_path):
+    settings, warehouse, truth = stored
+    run_stage(TRAIN, warehouse, settings, day(1))
+    (folder,) = Path(warehouse.root, "lab", "models").iterdir()
+    assert {p.name for p in folder.iterdir() if p.suffix in (".json", ".npz")} == {"model.json", "arrays.npz"}
+    run_stage(TRAIN, warehouse, settings, day(1))  # again: the same model, under the same name
+    assert [p.name for p in Path(warehouse.root, "lab", "models").iterdir()] == [folder.name]
+    given = assigning(str(folder), seen_pictures)
+    for _ in range(2):
+        run_stage(given, warehouse, settings, day(2))
+    rows = warehouse.read(BANNER_ASSIGNMENTS).collect()
+    assert len(rows) == NEW and {r["reason"] for r in rows} == {"model"} and {r["clustering_id"] for r in rows} == {folder.name}
+    names = sorted({r["cluster_id"] for r in rows if r["cluster_id"]})
+    labels = np.array([names.index(r["cluster_id"]) if r["cluster_id"] else -1 for r in rows])
+    groups = np.array([str(truth[r["banner_id"]]) for r in rows])
+    assert (labels >= 0).mean() > 0.8 and adjusted_rand(labels[labels >= 0], groups[labels >= 0]) > 0.95
+    with pytest.raises(InputError, match="could not have been known"):
+        run_stage(given, warehouse, settings, day(0))
+    description = json.loads((folder / "model.json").read_text())
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "model.json").write_text(json.dumps({**description, "encoder_id": "another"}))
+    (other / "arrays.npz").write_bytes((folder / "arrays.npz").read_bytes())
+    with pytest.raises(InputError, match=r"another.*enc"):
+        run_stage(assigning(str(other), seen_pictures), warehouse, settings, day(2))
+    with pytest.raises(InputError, match="There is no model"):
+        run_stage(assigning(str(tmp_path), seen_pictures), warehouse, settings, day(2))
+
+
+def test_a_configured_strategy_needs_no_comparison_and_a_dry_run_writes_nothing(stored):
+    settings, warehouse, _ = stored
+    train = LabTrainSettings(strategy="dbscan", parameters={"min_cosine": 0.8, "min_samples": 4})
+    own = settings.model_copy(update={"lab": settings.lab.model_copy(update={"train": train, "out": f"{warehouse.root}/dry"})})
+    dry = Warehouse(warehouse.spark, warehouse.root, read_only=True)
+    assert run_stage(TRAIN, dry, own, day(1)).rows_out == ROWS
+    assert not Path(warehouse.root, "dry").exists()
+    nothing = settings.lab.model_copy(update={"encoder_ids": ("encc",)})
+    with pytest.raises(InputError, match="Did you mean 'enc'"):
+        run_stage(COMPARE, dry, settings.model_copy(update={"lab": nothing}), day(1))
+
+
+def test_encoders_are_compared_on_the_pictures_that_all_have(stored):
+    settings, warehouse, _ = stored
+    both = settings.lab.model_copy(update={"encoder_ids": (ENCODER, OTHER), "sample_rows": 1000, "strategies": ("recursive",)})
+    context = JobContext(warehouse, settings.model_copy(update={"lab": both}), day(1), Run("compare_strategies", day(1)))
+    found = gathered_pictures(context, compare_strategies.GIVEN, both.sample_rows)
+    assert found.known == ROWS - 40 and list(found.pictures) == [ENCODER, OTHER]
+    one, other = found.pictures[ENCODER], found.pictures[OTHER]
+    assert (one.names == other.names).all() and np.allclose(np.roll(one.vectors, 3, axis=1), other.vectors, atol=1e-6)
+    done = compare_all(found, context.settings, compare_strategies.GIVEN.tools(warehouse.spark, settings), lambda text: None)
+    chosen, again = (d.outcome.recommendation.chosen for d in done)
+    assert chosen == again  # turning all vectors alike changes nothing
+    open_choice = context.settings.model_copy(update={"lab": both.model_copy(update={"encoder_ids": ()})})
+    with pytest.raises(InputError, match="name those to compare"):
+        run_stage(COMPARE, warehouse, open_choice, day(1))
+
+
+def test_a_file_of_vectors(stored, tmp_path):
+    settings, warehouse, _ = stored
+    vectors, truth = planted(5, 150, spread=0.3)
+    names, rows = [f"h{i:03d}" for i in range(150)], vectors.tolist()
+    bad = {"zeros": [0.0] * 24, "not finite": [float("nan")] * 24, "absent": None, "h000": rows[0]}  # the last comes twice
+    classes = [*(str(g) for g in truth), "x", "x", "x", str(truth[0])]
+    columns = {"content_hash": [*names, *bad], "vector": [*rows, *bad.values()], "truth": classes}
+    pq.write_table(pa.table(columns), tmp_path / "vectors.parquet")
+    lab = settings.lab.model_copy(
+        update={"targets": None, "pairs": None, "split": "banner", "test_share": 0.2, "strategies": ("recursive", "dbscan")}
+    )
+    values = {"embeddings": str(tmp_path / "vectors.parquet"), "out": str(tmp_path / "out")}
+    files_mode(compare_strategies.GIVEN).run(warehouse.spark, settings.model_copy(update={"lab": lab}), values)
+    (told,) = json.loads((tmp_path / "out" / "summary.json").read_text())["encoders"]
+    assert told["would_have_been_chosen_by"]["truth_ari"] and told["held_out"] == 30
+    assert len(pq.read_table(tmp_path / "out" / "results")) == len(told["configurations"])
+    with pytest.raises(InputError, match="vector"):
+        pq.write_table(pa.table({"content_hash": ["a"]}), tmp_path / "none.parquet")
+        none = {**values, "embeddings": str(tmp_path / "none.parquet")}
+        files_mode(compare_strategies.GIVEN).run(warehouse.spark, settings, none)
+
+
+def test_assign_banners_takes_a_model_or_a_clustering():
+    from bannermap.clustering.assignment_job import STAGE
+    from bannermap.platform.cli import parser
+
+    options = parser(assign_banners.JOB)
+    with_model = assign_banners.REQUEST.stage(options.parse_args(["--date", "2026-05-01", "--model", "there"]))
+    assert with_model.name == "assign_banners" and with_model is not STAGE
+    assert assign_banners.REQUEST.stage(options.parse_args(["--date", "2026-05-01"])) is STAGE
