@@ -13,7 +13,7 @@ from bannermap.launcher.problem import Problem
 LEAST_JAVA = 17
 MEND = "install a JDK or JRE 17 or newer (Debian: apt-get install default-jre-headless) or point JAVA_HOME at one"
 BY_FILE = ("--dist", "loadfile", "--no-loadscope-reorder")
-"""What tests of a file share is made once; in the order of their names, since the long ones hold few tests and come early."""
+"""What tests of a file share is made once; in the order that tests/conftest.py gives, the longest first."""
 
 
 def check_java() -> Path:

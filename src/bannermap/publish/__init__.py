@@ -1,0 +1,1 @@
+"""Publishing: clusterings as documents of MongoDB, each visible as a whole or not at all."""
