@@ -1,4 +1,4 @@
-"""The whole chain for a day in one session: dedupe, embed, cluster, user features, report."""
+"""The whole chain for a day in one session: dedupe, embed, cluster, user features, analytics, report."""
 
 import sys
 from collections.abc import Mapping
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
+from bannermap.analytics.job import STAGE as ANALYSE
 from bannermap.clustering.job import STAGE as CLUSTER
 from bannermap.embedding.job import STAGE as EMBED
 from bannermap.features.job import STAGE as FEATURES
@@ -16,7 +17,7 @@ from bannermap.registry.job import STAGE as DEDUPE
 from bannermap.registry.own_images import DAY, write_log_of_folder
 from bannermap.report.job import STAGE as REPORT
 
-STAGES = [DEDUPE, EMBED, CLUSTER, FEATURES, REPORT]
+STAGES = [DEDUPE, EMBED, CLUSTER, FEATURES, ANALYSE, REPORT]
 
 
 def run_on_images(spark: SparkSession, settings: Settings, values: Mapping[str, str]) -> None:
@@ -34,7 +35,9 @@ def run_on_images(spark: SparkSession, settings: Settings, values: Mapping[str, 
 IMAGES = FileMode(
     {"images": "folder of pictures; clusters and a report without any log"}, run_on_images, default_out="own_images"
 )
-JOB = Job("daily_pipeline", "The whole chain for a day: dedupe, embed, cluster, user features, report.", STAGES, IMAGES)
+JOB = Job(
+    "daily_pipeline", "The whole chain for a day: dedupe, embed, cluster, user features, analytics, report.", STAGES, IMAGES
+)
 
 if __name__ == "__main__":
     sys.exit(main(JOB))

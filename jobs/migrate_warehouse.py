@@ -13,14 +13,15 @@ from bannermap.platform.migration import migrate_tables
 from bannermap.platform.session import build_session
 from bannermap.platform.settings import Settings
 from bannermap.platform.storage import Warehouse
-from bannermap.platform.tables import WAREHOUSE_TABLES, user_feature_lists, user_features_wide
+from bannermap.platform.tables import WAREHOUSE_TABLES, user_banner_days, user_feature_lists, user_features_wide
 
 
 def run(settings: Settings, arguments: argparse.Namespace) -> None:
     """Migrate the tables, with the exports that are configured; fail at the end where one was refused."""
     wide, spark = settings.features, build_session(settings.spark)
     exports = user_features_wide(wide.wide_themes, wide.wide_events), user_feature_lists(wide.wide_themes)
-    tables = {t.name: t for t in (*WAREHOUSE_TABLES, *exports)}
+    partials = user_banner_days(wide.user_buckets)
+    tables = {t.name: t for t in (*WAREHOUSE_TABLES, *exports, partials)}
     try:
         problems = migrate_tables(Warehouse(spark, settings.paths.warehouse), tables.values(), arguments.dry_run)
     finally:

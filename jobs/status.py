@@ -1,18 +1,22 @@
 """Show which jobs of the last days are done, missing, stale or failed, and what mends them.
 
-Reads only. A report is due for the last day alone, since there is one page. Exit codes: 0 all is well (a job that is running is),
-1 something is missing, stale, failed, unreadable, or there is nothing at all, 2 bad configuration.
+Reads only. A report is due for the last day alone, since there is one page. With monitoring.due_hours, what is not done by its
+hour is late, and what waits for its hour is well. --run shows one run whole. Exit codes: 0 all is well (a job that is running is,
+unless it is late), 1 something is late, missing, stale, failed, unreadable, or there is nothing at all, 2 bad configuration,
+3 no such run; with --run 1 where it failed or never ended.
 """
 
 import argparse
+import datetime
 import shlex
 import sys
 
 from bannermap.platform.cli import command_main
 from bannermap.platform.session import build_session
 from bannermap.platform.settings import Settings
-from bannermap.platform.status import days_between, judged
+from bannermap.platform.status import Schedule, days_between, judged
 from bannermap.platform.status_facts import gather, with_log_times
+from bannermap.platform.status_run import find_run, run_json, run_text
 from bannermap.platform.status_text import Overview, as_json, as_text
 from bannermap.platform.storage import Warehouse
 
@@ -21,10 +25,11 @@ DAYS_SHOWN = 14
 
 def overview(warehouse: Warehouse, settings: Settings, days_shown: int, options: str = "") -> Overview:
     """The last days of a warehouse; days before them are not judged."""
+    schedule = Schedule(settings.monitoring.due_hours, datetime.datetime.now(datetime.UTC))
     facts, problems = gather(warehouse, settings.paths)
-    days = days_between(facts)[-days_shown:]
+    days = days_between(facts, schedule)[-days_shown:]
     timed = with_log_times(facts, warehouse, settings.paths, days)
-    return Overview(warehouse.root, judged(timed, days), problems, options)
+    return Overview(warehouse.root, judged(timed, days, schedule), problems, options)
 
 
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -35,6 +40,8 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
     spark = build_session(settings.spark)
     try:
         warehouse = Warehouse(spark, settings.paths.warehouse, read_only=True)
+        if arguments.run:
+            return show_run(warehouse, arguments.run, arguments.json)
         view = overview(warehouse, settings, arguments.days, f" {shlex.join(given)}" if given else "")
     finally:
         spark.stop()
@@ -42,9 +49,17 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
     return 0 if view.well else 1
 
 
+def show_run(warehouse: Warehouse, asked: str, as_program: bool) -> int:
+    """Print one run whole; 0 where it succeeded or still runs, else 1."""
+    found = find_run(warehouse, asked)
+    print(run_json(found) if as_program else run_text(found), flush=True)
+    return 0 if found["status"] in ("succeeded", "running") else 1
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The command's own options."""
     parser.add_argument("--days", type=_positive, default=DAYS_SHOWN, help=f"how many of the last days; {DAYS_SHOWN} without")
+    parser.add_argument("--run", help="one run: its run_id or the start of it, or JOB/YYYY-MM-DD for the newest of a day")
     parser.add_argument("--json", action="store_true", help="for programs")
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from processes import ROOT, checksums, complete, overlay, start
+from small_spark import COMPILED, INTERPRETED, JVM
 
 from bannermap.sample.world import days_of
 
@@ -100,6 +101,7 @@ def wait_until(condition, logs: list[Path], limit_s: float = 120.0) -> None:
 
 def on_cluster(master: str) -> dict[str, str]:
     return {
+        "spark.executor.extraJavaOptions": JVM,
         "spark.master": master,
         "spark.executor.memory": "768m",
         "spark.executor.cores": "1",
@@ -126,9 +128,9 @@ def test_executors_know_the_wheel_and_nothing_of_the_checkout(environment, maste
 def test_a_cluster_gives_the_tables_of_one_process(environment, master, chain, spark, tmp_path):
     settings, warehouse, _ = chain
     world, home = Path(settings.paths.banner_log).parent, tmp_path / "spread"
-    spread = overlay(world, home, on_cluster(master))
     installed = {"python": str(environment / "env/bin/python"), "jobs": environment / "jobs", "home": environment}
-    for day in days_of(settings.sample):
+    for day, expressions in zip(days_of(settings.sample), (COMPILED, INTERPRETED), strict=True):
+        spread = overlay(world, home, on_cluster(master) | expressions)
         complete(start("daily_pipeline", spread, day, **installed), spread)
     expected = checksums(spark, Path(warehouse.root).parent)
     assert checksums(spark, home) == expected

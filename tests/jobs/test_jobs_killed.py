@@ -19,6 +19,7 @@ KILLED_AT = {
     "embed_banners": ("write bytes and vectors",),
     "cluster_banners": ("sum components", "write clusters"),
     "build_user_features": ("publish features",),
+    "analyse_clusters": ("count clusters by day",),
     "build_report": ("write the page",),
 }
 

@@ -157,16 +157,29 @@ def test_a_name_that_no_clustering_has_ends_before_spark_starts(monkeypatch, cap
     assert main(assign_banners.JOB, [*options[:3], "assignment.clustering=2026"]) == 2
 
 
-@pytest.mark.slow
-def test_exploring_clusters_leads_from_tables_to_pictures(chain, monkeypatch):
-    _, warehouse, _ = chain
+def outputs_of(name: str, warehouse: Warehouse, monkeypatch) -> list:
+    """What the cells of a notebook show over a warehouse; none of them fails."""
     monkeypatch.setenv("BANNERMAP_HOME", str(ROOT))
     monkeypatch.setenv("BANNERMAP_WAREHOUSE", warehouse.root)
     monkeypatch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
-    notebook = nbformat.read(ROOT / "notebooks/01_explore_clusters.ipynb", as_version=4)
+    notebook = nbformat.read(ROOT / "notebooks" / name, as_version=4)
     done = NotebookClient(notebook, timeout=300, kernel_name="python3").execute(cwd=str(ROOT / "notebooks"))
     outputs = [o for cell in done.cells if cell.cell_type == "code" for o in cell.outputs]
-    shown = [o.get("data", {}) for o in outputs]
     assert not [o for o in outputs if o.output_type == "error"]
+    return [o.get("data", {}) for o in outputs]
+
+
+@pytest.mark.slow
+def test_exploring_clusters_leads_from_tables_to_pictures(chain, monkeypatch):
+    shown = outputs_of("01_explore_clusters.ipynb", chain[1], monkeypatch)
     assert sum("data:image/webp;base64," in "".join(d.get("text/html", "")) for d in shown) >= 6
     assert sum("image/png" in d for d in shown) == 2
+
+
+@pytest.mark.slow
+def test_clusters_and_features_answer_in_sql(chain, monkeypatch):
+    shown = outputs_of("02_feature_sql.ipynb", chain[1], monkeypatch)
+    assert sum("image/png" in d for d in shown) == 2
+    tables = ["".join(d["text/html"]) for d in shown if "text/html" in d]
+    rows = [text.count("<tr") - 1 for text in tables]
+    assert len(tables) == 7 and all(n > 0 for i, n in enumerate(rows) if i != 2), "two days are too few for trends"

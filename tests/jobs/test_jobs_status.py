@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -90,6 +91,7 @@ def test_a_warehouse_is_followed_from_missing_to_well_to_stale(home, spark):
         "embed_banners": State.FAILED,
         "cluster_banners": State.STALE,
         "build_user_features": State.STALE,
+        "analyse_clusters": State.STALE,
         "build_report": State.RUNNING,
     }
     text = status.as_text(status.overview(warehouse, settings, 14))
@@ -131,3 +133,33 @@ def test_a_number_of_days_that_cannot_be_is_refused(days):
     status.add_options(parser)
     with pytest.raises(SystemExit):
         parser.parse_args(["--days", days])
+
+
+def test_one_run_is_shown_whole_and_leaves_metrics_for_monitoring(home, capsys, spark):
+    settings, warehouse = home
+    folder = Path(warehouse.root).parent / "metrics"
+    watched = settings.model_copy(update={"monitoring": settings.monitoring.model_copy(update={"metrics_folder": str(folder)})})
+    done = run_stage(stage("dedupe_banners", rows=7), warehouse, watched, DAY)
+    with pytest.raises(InputError):
+        run_stage(stage("dedupe_banners", error="no disk"), warehouse, watched, DAY)
+    assert [p.name for p in folder.iterdir()] == ["bannermap_dedupe_banners.prom"]
+    assert 'bannermap_run_succeeded{job="dedupe_banners"} 0.0' in (folder / "bannermap_dedupe_banners.prom").read_text()
+    (folder / "bannermap_embed_banners.prom").mkdir()  # cannot be replaced: the run succeeds all the same
+    run_stage(stage("embed_banners"), warehouse, watched, DAY)
+    capsys.readouterr()
+
+    assert status.show_run(warehouse, done.run_id[:12], False) == 0
+    text = capsys.readouterr().out
+    assert "dedupe_banners 2026-01-01: succeeded" in text and "7 rows in, 7 out" in text and '"k_neighbors": 30' in text
+    assert re.search(r"Seconds by phase:\n  only  \d", text) and "Rejected rows:\n  odd  2" in text
+    assert status.show_run(warehouse, f"dedupe_banners/{DAY}", True) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert (found["status"], found["failed_phase"], found["error"]) == ("failed", "only", "InputError: no disk")
+    assert found["config"]["monitoring"]["metrics_folder"] == str(folder)
+    note = RunningRun("abcdef", "cluster_banners", DAY, datetime.datetime.now(datetime.UTC), "p")
+    note_running(spark, warehouse.root, note)
+    assert status.show_run(warehouse, "abcd", False) == 0
+    assert "cluster_banners 2026-01-01: running" in capsys.readouterr().out
+    for asked, problem in (("abc", "too short"), ("none/2026-01-01", "no run"), ("ffffffffffffffffffff", "no run")):
+        with pytest.raises(InputError, match=problem):
+            status.show_run(warehouse, asked, False)

@@ -14,7 +14,7 @@ from repository import ROOT
 
 from bannermap.platform.config import load_settings, settings_hash
 from bannermap.platform.errors import ConfigError
-from bannermap.platform.settings import ClusteringSettings, Settings
+from bannermap.platform.settings import ClusteringSettings, GateSettings, Settings
 
 BASE = ROOT / "conf/base.yaml"
 
@@ -36,6 +36,10 @@ def test_every_key_of_the_base_file_has_its_reason_and_all_keys_are_there():
 
 def test_defaults_of_the_clustering_are_those_of_the_base_file():
     assert load_settings(BASE).clustering == ClusteringSettings()
+
+
+def test_defaults_of_the_gate_are_those_of_the_base_file():
+    assert load_settings(BASE).features.gate == GateSettings()
 
 
 def test_overlays_and_assignments_win_in_order(tmp_path):
@@ -77,6 +81,14 @@ def test_production_example_is_valid():
         ("clustering.min_threshold=-0.1", "greater than or equal to 0"),
         ("clustering.adaptive.min_step=0.3", "more than max_step"),
         ("clustering.adaptive.step=0.3", "There is no setting clustering.adaptive.step"),
+        ("features.sets={a: {theems: 10}}", "Did you mean 'themes'?"),
+        ("features.sets.a.themes=7", "features.sets.a.themes is 7 and clustering.theme_counts makes"),
+        ("features.sets.a.layout=wide", "set themes to one of"),
+        ("features.sets.a.windows_days=[7, 7]", "names a window twice"),
+        ("features.sets.a.events=[click, click]", "names an event type twice"),
+        ("features.sets.A.share=true", "'A' cannot name a feature set"),
+        ("features.gate.users_change=[3, 1]", "the smaller limit comes first"),
+        ("features.gate.max_unclustered_share=80", "did you mean 0.8?"),
         ("clustering.max_depth", "--set takes section.key=value"),
         ("clustering..probes=3", "--set takes section.key=value"),
         ("clustering.cells.probe=3", "There is no setting clustering.cells.probe. Did you mean 'probes'"),

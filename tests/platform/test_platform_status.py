@@ -18,6 +18,7 @@ from bannermap.platform.status import (
     EndedRun,
     Facts,
     OpenRun,
+    Schedule,
     State,
     days_between,
     judged,
@@ -113,7 +114,7 @@ def test_the_random_worlds_show_every_state():
             world.deliver("event_log", DAYS[0]) if not world.logs else None
             world.run(world.rng.choice(list(CHAIN)), world.rng.choice(DAYS))
         seen |= {c.state for c in judged(world.facts(), DAYS)}
-    assert seen == set(State)
+    assert seen == set(State) - {State.LATE}  # which only a schedule gives
 
 
 def done(job, day, minute=0, **more):
@@ -170,7 +171,7 @@ def test_days_between_the_first_and_the_last_are_missing_as_one_item_with_the_wh
     lines = as_text(shown).splitlines()
     assert "  2026-03-02 all jobs: never ran, and there is no banner_log of the day yet" in "\n".join(lines)
     assert lines.count("    ./spark-submit.sh daily_pipeline --date 2026-03-02 --set a.b=c") == 1
-    assert lines[-1] == "4 missing."
+    assert lines[-1] == f"{len(CHAIN) - len(LAST_DAY_ONLY)} missing."
 
 
 def test_every_bad_cell_has_its_reason_and_its_command_and_no_other_has():
@@ -182,7 +183,7 @@ def test_every_bad_cell_has_its_reason_and_its_command_and_no_other_has():
     assert "began 2026-03-01 00:00 UTC on host, in phase 'fetch', and its process is gone" in text
     commands = re.findall(r"spark-submit.sh (\w+) --date 2026-03-01", text)
     assert sorted(commands) == sorted(c.job for c in shown.cells if c.state in BAD)
-    assert text.splitlines()[-1] == "2 missing, 1 failed, 1 never ended."
+    assert text.splitlines()[-1] == f"{len(CHAIN) - 3} missing, 1 failed, 1 never ended."
 
 
 def test_json_holds_every_cell_and_the_verdict():
@@ -213,3 +214,58 @@ def test_a_view_with_problems_is_not_well():
     cells = [Cell(DAYS[0], job, State.OK) for job in CHAIN]
     assert Overview("w", cells).well and not Overview("w", cells, ["table x"]).well
     assert "table x" in as_text(Overview("w", cells, ["table x"]))
+
+
+def hours(number: float) -> datetime.timedelta:
+    return datetime.timedelta(hours=number)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_what_is_late_follows_from_what_is_done_and_the_hour(seed):
+    """Against the words: due is so many hours after the end of the day; what runs again, having been done, is not late."""
+    world, rng = World(seed), random.Random(1000 + seed)
+    for _ in range(rng.randint(1, 60)):
+        world.run(rng.choice(list(CHAIN)), rng.choice(DAYS))
+    due_hours = {job: rng.choice([0.0, 2.5, 30.0]) for job in CHAIN if rng.random() < 0.6}
+    now = BEGAN + hours(rng.uniform(0, 120))
+    plain = {(c.job, c.dt): c for c in judged(world.facts(), DAYS)}
+    for cell in judged(world.facts(), DAYS, Schedule(due_hours, now)):
+        before, due = plain[cell.job, cell.dt], due_hours.get(cell.job)
+        midnight = datetime.datetime.combine(cell.dt, datetime.time(), datetime.UTC) + hours(24)
+        undone = before.state in (State.MISSING, State.FAILED, State.UNFINISHED)
+        undone = undone or (before.state == State.RUNNING and (cell.job, cell.dt) not in world.made)
+        assert cell.late == (due is not None and undone and now >= midnight + hours(due))
+        waits = due is not None and before.state == State.MISSING and not cell.late
+        late = State.LATE if cell.late and before.state == State.MISSING else before.state
+        assert cell.state == (State.NOT_DUE if waits else late)
+
+
+def test_a_day_that_nobody_delivered_is_late_once_it_should_be_done():
+    facts, due_hours = Facts(whole_day(DAYS[0])), {"dedupe_banners": 3.0, "publish_clusters": 5.0}
+    cells = {}
+    for after in (2.9, 3.0, 4.9, 5.0):
+        schedule = Schedule(due_hours, BEGAN + hours(48 + after))
+        days = days_between(facts, schedule)
+        cells[after] = {(c.job, c.dt): c for c in judged(facts, days, schedule)}
+        assert days == (DAYS[:1] if after < 3 else DAYS[:2])
+    assert cells[2.9]["publish_clusters", DAYS[0]].state == State.LATE
+    assert cells[3.0]["dedupe_banners", DAYS[1]].state == State.LATE
+    assert cells[3.0]["embed_banners", DAYS[1]].state == State.MISSING
+    assert cells[4.9]["publish_clusters", DAYS[1]].state == State.NOT_DUE
+    assert cells[5.0]["publish_clusters", DAYS[1]].state == State.LATE
+    text = as_text(Overview("w", list(cells[4.9].values())))
+    assert "publish_clusters" in text.splitlines()[2] and "due 2026-03-03 03:00 UTC" in text
+    assert "./spark-submit.sh publish_clusters --date 2026-03-01" in text and "2 late" in text.splitlines()[-1]
+
+
+def test_what_waits_for_its_hour_is_well_and_what_runs_past_it_is_not():
+    waiting = Schedule(dict.fromkeys(CHAIN, 6.0), BEGAN + hours(29))
+    cells = judged(Facts(whole_day(DAYS[0])[:2]), DAYS[:1], waiting)
+    assert Overview("w", cells).well
+    running = OpenRun("cluster_banners", DAYS[0], BEGAN + hours(28), "p", "h", True)
+    facts = Facts([r for r in whole_day(DAYS[0]) if r.job != "cluster_banners"], [running])
+    for at, well in ((29, True), (30, False)):
+        cells = judged(facts, DAYS[:1], Schedule({"cluster_banners": 6.0}, BEGAN + hours(at)))
+        view = Overview("w", cells)
+        assert view.well == well and ("1 running late" in as_text(view)) == (not well)
+    assert json.loads(as_json(view))["days"]["2026-03-01"]["cluster_banners"]["late"] is True

@@ -293,6 +293,38 @@ def test_refusals_agree_with_a_naive_comparison():
         assert (refusal(table, Stored(1, stored), "p") is None) == same == (differences(table, stored) == "")
 
 
+def test_another_definition_is_refused_and_none_counts_as_the_first_rule():
+    def table(**definition) -> Table:
+        return dataclasses.replace(OLD, definition=definition)
+
+    columns, first = dict(OLD.column_types), table(rule=1, windows=[7])
+    for stored, declared, fits in (
+        (first.semantic_hash, first, True),
+        (first.semantic_hash, table(windows=[7], rule=1), True),
+        (first.semantic_hash, table(rule=1, windows=[1]), False),
+        (None, first, True),
+        (None, table(rule=2, windows=[7]), False),
+        (None, OLD, True),
+        (first.semantic_hash, OLD, False),
+    ):
+        text = refusal(declared, Stored(1, columns, stored), "p")
+        assert (text is None) == fits and (fits or "another definition" in text)
+
+
+def test_a_parquet_table_of_before_definitions_gets_its_note_with_the_next_write(spark, warehouse):
+    warehouse.overwrite_partition(USER_FEATURES, features(spark, "u"), **PLACE)
+    place = Path(warehouse.path(USER_FEATURES)) / VERSION_FILE
+    whole = json.loads(place.read_text())
+    (place.parent / f".{VERSION_FILE}.crc").unlink()
+    place.write_text(json.dumps({k: v for k, v in whole.items() if k not in ("semantic_hash", "definition")}))
+    again(warehouse).overwrite_partition(USER_FEATURES, features(spark, "v"), **PLACE)
+    assert json.loads(place.read_text()) == whole and whole["semantic_hash"] == USER_FEATURES.semantic_hash
+    other = dataclasses.replace(USER_FEATURES, definition={**USER_FEATURES.definition, "rule": 2})
+    with pytest.raises(InputError, match="follows another definition"):
+        again(warehouse).overwrite_partition(other, features(spark, "w"), **PLACE)
+    assert [r.user_id for r in again(warehouse).read(USER_FEATURES).collect()] == ["v"]
+
+
 def test_every_table_is_listed_and_those_with_problems_are_counted(old, spark, capsys):
     warehouse, rows = old
     assert migrate_tables(warehouse, WAREHOUSE_TABLES, dry_run=True) == 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from bannermap.platform.whole_files import system_of, write_whole
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.types import StructType
 
 DONE = "_SUCCESS"
 DAY_DIGITS = len("2026-01-31")
@@ -40,8 +41,21 @@ class Checkpoints:
     folder: str | None
     keeps: bool = True
 
-    def frame(self, name: str, make: Callable[[], DataFrame]) -> DataFrame:
-        """A frame as an earlier run left it, or computed now; where nothing is kept, it is persisted."""
+    def frame(
+        self,
+        name: str,
+        make: Callable[[], DataFrame],
+        partition_by: Sequence[str] = (),
+        schema: StructType | None = None,
+    ) -> DataFrame:
+        """A frame as an earlier run left it, or computed now; where nothing is kept, it is persisted.
+
+        Args:
+            name: of its folder.
+            make: computes it.
+            partition_by: columns to be folders, for readers of a part; they come last then.
+            schema: of the frame; needed where it may have no rows, since folders of none leave no file.
+        """
         if self.folder is None or not self.keeps:
             made = make().persist()
             made.count()  # now, so that it is what this phase takes
@@ -50,8 +64,9 @@ class Checkpoints:
         if path_exists(self.spark, f"{path}/{DONE}"):
             self._resume(name)
         else:
-            make().write.mode("overwrite").parquet(path)
-        return self.spark.read.parquet(path)
+            make().write.mode("overwrite").partitionBy(*partition_by).parquet(path)
+        reader = self.spark.read.schema(schema) if schema else self.spark.read
+        return reader.parquet(path)
 
     def table(self, name: str, make: Callable[[], pa.Table]) -> pa.Table:
         """The same for what the driver holds."""

@@ -88,7 +88,8 @@ def main(job: Job, argv: Sequence[str] | None = None) -> int:
     """Run a job from its command line.
 
     Returns:
-        Exit code: 0 success, 1 failure, 2 bad configuration or options, 3 bad input, 4 a result too poor to publish.
+        Exit code: 0 success, 1 failure, 2 bad configuration or options, 3 bad input, 4 a result too poor to publish,
+        5 features that the gate refused, 6 a service that is away.
     """
     arguments = parser(job).parse_args(argv)
     return _reported(job.name, lambda: _start(job, arguments, resolve(arguments)))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bannermap.platform.files import hadoop_path, path_exists, remove, rename
 from bannermap.platform.storage import Warehouse
 from bannermap.platform.tables import Table
+from bannermap.platform.versions import delta_name
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -48,15 +49,45 @@ def purge(warehouse: Warehouse, table: Table, retention_hours: float) -> bool:
     Returns:
         Whether none is left.
     """
+    vacuum(warehouse, table, retention_hours)
+    return not outdated_files(warehouse, table, 0.0)
+
+
+def vacuum(warehouse: Warehouse, table: Table, retention_hours: float) -> None:
+    """Delete the files of older versions of a Delta table; arguments as of `purge`."""
     from delta.tables import DeltaTable
 
-    spark, location = warehouse.spark, warehouse.path(table).replace("`", "``")
-    # VACUUM lists folders in as many tasks as this says, and the default is 10,000.
-    wanted = {RETENTION_CHECK: "false", LISTING_TASKS: str(spark.conf.get("spark.sql.shuffle.partitions"))}
-    with _configured(spark, wanted):
-        DeltaTable.forPath(spark, warehouse.path(table)).vacuum(retention_hours)
-        left = spark.sql(f"VACUUM delta.`{location}` RETAIN 0 HOURS DRY RUN")
-        return left.where(f"path RLIKE '{DATA_FILE}'").isEmpty()  # it lists folders too, once they are empty
+    with vacuuming(warehouse.spark):
+        DeltaTable.forPath(warehouse.spark, warehouse.path(table)).vacuum(retention_hours)
+
+
+def outdated_files(warehouse: Warehouse, table: Table, retention_hours: float) -> int:
+    """How many files `vacuum` would delete."""
+    with vacuuming(warehouse.spark):
+        found = warehouse.spark.sql(f"VACUUM {delta_name(warehouse.path(table))} RETAIN {retention_hours} HOURS DRY RUN")
+        return found.where(f"path RLIKE '{DATA_FILE}'").count()  # it lists folders too, once they are empty
+
+
+def compact(warehouse: Warehouse, table: Table) -> None:
+    """Make few large files of the many small ones of a Delta table, partition by partition; no row changes.
+
+    Args:
+        warehouse: where the table is.
+        table: which.
+    """
+    from delta.tables import DeltaTable
+
+    warehouse.check(table)
+    DeltaTable.forPath(warehouse.spark, warehouse.path(table)).optimize().executeCompaction()
+
+
+def vacuuming(spark: SparkSession) -> contextlib.AbstractContextManager[None]:
+    """What `vacuum` and `outdated_files` set for a while; those that run at once stand in one such block.
+
+    VACUUM lists folders in as many tasks as the second says, and the default is 10,000.
+    """
+    tasks = str(spark.conf.get("spark.sql.shuffle.partitions"))
+    return _configured(spark, {RETENTION_CHECK: "false", LISTING_TASKS: tasks})
 
 
 @contextlib.contextmanager

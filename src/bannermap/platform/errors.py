@@ -30,6 +30,18 @@ class QualityError(BannermapError):
     exit_code = 4
 
 
+class PublicationError(QualityError):
+    """Features that the gate refused: they contradict themselves, or differ too much from those before; none was published."""
+
+    exit_code = 5
+
+
+class ServiceError(BannermapError):
+    """A service that is away, or that did not do what it was asked; what was there before is as it was, so run the job again."""
+
+    exit_code = 6
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint for a mistyped name: `` Did you mean 'x'?`` or the list of what is known.
 

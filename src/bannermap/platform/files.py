@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 
+PIECE_BYTES = 1 << 22
+"""Of a file, that go to the JVM at once: each is copied several times on the way."""
+
+
 def path_exists(spark: SparkSession, path: str) -> bool:
     """Whether a file or folder is there."""
     place, file_system = hadoop_path(spark, path)
@@ -48,6 +52,20 @@ def last_match(spark: SparkSession, folder: str, names: str) -> str | None:
     return str(found[len(found) - 1].getPath().getName()) if found else None
 
 
+def matches(spark: SparkSession, folder: str, names: str) -> list[str]:
+    """Paths of a folder's entries that match a glob, in order, as they are on their file system.
+
+    Args:
+        spark: the session.
+        folder: taken literally.
+        names: Hadoop's glob, of one or more levels.
+    """
+    literal = re.sub(r"([\\*?\[\]{}])", r"\\\1", folder)
+    pattern, file_system = hadoop_path(spark, f"{literal}/{names}")
+    found = file_system.globStatus(pattern)
+    return [str(found[n].getPath().toString()) for n in range(len(found))] if found else []
+
+
 def rename(spark: SparkSession, source: str, target: str) -> None:
     """Put a file or folder in another place, which must be free."""
     from_path, file_system = hadoop_path(spark, source)
@@ -59,23 +77,35 @@ def rename(spark: SparkSession, source: str, target: str) -> None:
 
 def read_text(spark: SparkSession, path: str) -> str | None:
     """The text of a small file, or None where there is none."""
+    content = read_bytes(spark, path)
+    return None if content is None else content.decode("utf-8", "replace")
+
+
+def write_text(spark: SparkSession, path: str, text: str) -> None:
+    """Write or replace a small file. Killed while writing, the file may be cut off: readers must bear that."""
+    write_bytes(spark, path, text.encode())
+
+
+def read_bytes(spark: SparkSession, path: str) -> bytes | None:
+    """The content of a file of some megabytes, or None where there is none."""
     place, file_system = hadoop_path(spark, path)
     if not file_system.exists(place):
         return None
     jvm: Any = spark.sparkContext._jvm
     stream = file_system.open(place)
     try:
-        return str(jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8"))
+        return bytes(jvm.org.apache.commons.io.IOUtils.toByteArray(stream))
     finally:
         stream.close()
 
 
-def write_text(spark: SparkSession, path: str, text: str) -> None:
-    """Write or replace a small file. Killed while writing, the file may be cut off: readers must bear that."""
+def write_bytes(spark: SparkSession, path: str, content: bytes) -> None:
+    """Write or replace a file of some megabytes, in pieces. Killed while writing, it may be cut off."""
     place, file_system = hadoop_path(spark, path)
     stream = file_system.create(place, True)
     try:
-        stream.write(bytearray(text.encode()))
+        for low in range(0, len(content), PIECE_BYTES):
+            stream.write(bytearray(content[low : low + PIECE_BYTES]))
     finally:
         stream.close()
 
@@ -86,12 +116,19 @@ def remove(spark: SparkSession, path: str) -> None:
     file_system.delete(place, True)
 
 
-def replace_folder(spark: SparkSession, frame: DataFrame, path: str, staging: str) -> None:
-    """Write Parquet aside, then put it in place of ``path``: a reader sees old or new files, never some of each.
+def place_folder(spark: SparkSession, staging: str, path: str, frame: DataFrame) -> None:
+    """Put Parquet that was written aside in place of ``path``: a reader sees old or new files, never some of each.
 
-    Killed between the two renames, the folder is absent until the job runs again; it is never half written.
+    Killed between the two steps, the folder is absent until the job runs again; it is never half written.
+
+    Args:
+        spark: the session.
+        staging: what was written; a partition without a row has no folder, and an empty file says what columns there would be.
+        path: the place.
+        frame: has those columns.
     """
-    frame.write.mode("overwrite").parquet(staging)
+    if not path_exists(spark, staging):
+        frame.limit(0).write.parquet(staging)
     remove(spark, path)
     rename(spark, staging, path)
 

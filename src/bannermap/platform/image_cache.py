@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -57,6 +57,29 @@ class ImageCache:
         except FileNotFoundError:
             return None
         return data if hashlib.sha256(data).hexdigest() == content_hash else None
+
+    def remove(self, content_hash: str) -> bool:
+        """Remove a content; whether it was there."""
+        system, path = system_of(self.address)[0], self.path(content_hash)
+        if not _is_file(system, path):
+            return False
+        system.delete_file(path)
+        return True
+
+    def held_batches(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """content_hash to those that are there, for mapInArrow."""
+        return self._filtered(batches, lambda content_hash: _is_file(system_of(self.address)[0], self.path(content_hash)))
+
+    def remove_batches(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """content_hash to those that were there and are removed, for mapInArrow."""
+        return self._filtered(batches, self.remove)
+
+    def _filtered(self, batches: Iterable[pa.RecordBatch], told: Callable[[str], bool]) -> Iterator[pa.RecordBatch]:
+        with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
+            for batch in batches:
+                hashes = batch.column("content_hash")
+                chosen = pa.array(pool.map(told, hashes.to_pylist()), pa.bool_())
+                yield pa.RecordBatch.from_arrays([hashes.filter(chosen)], ["content_hash"])
 
     def put_batches(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Rows of `IMAGE_BYTES` to their content_hash, for mapInArrow: stores each row."""

@@ -1,8 +1,8 @@
 """Bringing stored tables to their declared versions, by the steps that are declared beside them.
 
-A step is up to three commits: the new columns, their values, and last the version. Until the last one the table keeps its old
-version and is refused to every job; each commit gives the same when it is repeated. So a migration can be killed anywhere and
-run again. Columns without values rewrite no row.
+A step is up to three commits: the new columns, their values (or both at once, where the layout changes), and last the version.
+Until the last one the table keeps its old version and is refused to every job; each commit gives the same when it is repeated.
+So a migration can be killed anywhere and run again. Columns without values rewrite no row.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bannermap.platform.storage import Warehouse
-from bannermap.platform.tables import WAREHOUSE_TABLES, AddColumns, Rebuild, Table
+from bannermap.platform.tables import WAREHOUSE_TABLES, AddColumns, Rebuild, Relay, Table
 from bannermap.platform.versions import (
     VERSION_PROPERTY,
     Stored,
@@ -42,10 +42,10 @@ class Plan:
     problem: str | None
 
     @property
-    def steps(self) -> list[tuple[int, AddColumns]]:
+    def steps(self) -> list[tuple[int, AddColumns | Relay]]:
         """The steps to apply, each with the version that it makes; none where there is a problem."""
         found = self.table.steps_from(self.stored.version) if self.stored and not self.problem else []
-        return [(version, step) for version, step in found if isinstance(step, AddColumns)]
+        return [(version, step) for version, step in found if not isinstance(step, Rebuild)]
 
     def text(self) -> str:
         """A line for people."""
@@ -87,7 +87,9 @@ def migrate_tables(warehouse: Warehouse, tables: Iterable[Table], dry_run: bool)
 def migrate(warehouse: Warehouse, plan: Plan) -> None:
     """Apply the steps of a plan in order; repeating it, or the rest of it, changes nothing more."""
     for version, step in plan.steps:
-        if plan.table.format == "delta":
+        if isinstance(step, Relay):
+            _relay(warehouse, plan.table, step)
+        elif plan.table.format == "delta":
             _add_columns(warehouse, plan.table, step)
             if step.values:
                 _fill(warehouse, plan.table, step)
@@ -99,7 +101,7 @@ def _problem(table: Table, stored: Stored, path: str) -> str | None:
     steps = [step for _, step in table.steps_from(stored.version)]
     if not steps or any(isinstance(step, Rebuild) for step in steps):
         return refusal(table, stored, path)
-    added = {c: table.column_types[c] for step in steps if isinstance(step, AddColumns) for c in step.names}
+    added = {c: table.column_types[c] for step in steps if not isinstance(step, Rebuild) for c in step.names}
     wrong = differences(table, {**added, **stored.columns}) if stored.columns is not None else ""
     mend = f"restore an earlier state of {path}, or move it away and run its job again"
     return f"Beside the columns to come, {wrong}: {mend}." if wrong else None
@@ -126,6 +128,15 @@ def _fill(warehouse: Warehouse, table: Table, step: AddColumns) -> None:
     matched.whenMatchedUpdate(to_fill, {c: f"coalesce(old.`{c}`, new.`{c}`)" for c in step.names}).execute()
 
 
+def _relay(warehouse: Warehouse, table: Table, step: Relay) -> None:
+    """Write all rows again as the table is declared; files of one partition come from one task."""
+    stored = _as_stored(warehouse, table.name)
+    rows = table.select(stored.selectExpr("*", *(f"{sql} AS `{c}`" for c, sql in step.values.items() if c not in stored.columns)))
+    write = rows.repartition(*table.partition_by).sortWithinPartitions(*table.partition_by, *table.key).write.format("delta")
+    whole = write.mode("overwrite").option("overwriteSchema", "true").partitionBy(*table.partition_by)
+    whole.save(warehouse.path(table))
+
+
 def _as_stored(warehouse: Warehouse, name: str) -> DataFrame:
     """A stored table whatever its version; a table that is not there has no rows."""
     table = next(t for t in WAREHOUSE_TABLES if t.name == name)
@@ -139,4 +150,6 @@ def _note_version(warehouse: Warehouse, table: Table, version: int) -> None:
     if table.format == "parquet":
         note_parquet_version(warehouse.spark, table, path, version)
     else:
-        warehouse.spark.sql(f"ALTER TABLE {delta_name(path)} SET TBLPROPERTIES ('{VERSION_PROPERTY}' = '{version}')")
+        properties = {**table.properties, VERSION_PROPERTY: str(version)}
+        each = ", ".join(f"'{name}' = '{value}'" for name, value in properties.items())
+        warehouse.spark.sql(f"ALTER TABLE {delta_name(path)} SET TBLPROPERTIES ({each})")

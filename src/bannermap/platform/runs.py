@@ -9,11 +9,12 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bannermap import __version__
 from bannermap.platform.config import settings_hash, settings_json
 from bannermap.platform.memory import jvm_process, peak_memory
+from bannermap.platform.metrics_text import write_metrics
 from bannermap.platform.progress import reported
 from bannermap.platform.running import RunningRun, forget_running, note_running
 from bannermap.platform.settings import Settings
@@ -128,7 +129,7 @@ class JobContext:
 def record(context: JobContext, error: BaseException | None) -> None:
     """Append the manifest row of a run that ended, and remove the word of it as a running one."""
     run, spark = context.run, context.warehouse.spark
-    row = {
+    row: dict[str, Any] = {
         "run_id": run.run_id,
         "job": run.job,
         "dt": run.dt,
@@ -150,3 +151,14 @@ def record(context: JobContext, error: BaseException | None) -> None:
     context.warehouse.append(RUNS, spark.createDataFrame([tuple(row[c] for c in RUNS.columns)], RUNS.schema))
     if not context.warehouse.read_only:
         forget_running(spark, context.warehouse.root, run.job, run.dt)
+        _tell(context.settings.monitoring.metrics_folder, row)
+
+
+def _tell(folder: str | None, row: dict[str, Any]) -> None:
+    """Metrics for a monitoring system; a run that did its work does not fail for them."""
+    if folder is None:
+        return
+    try:
+        write_metrics(folder, row)
+    except OSError as error:
+        say(f"the metrics of {row['job']} could not be written to monitoring.metrics_folder: {error}")

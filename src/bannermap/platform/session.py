@@ -64,6 +64,13 @@ def _defaults(settings: SparkSettings) -> dict[str, str]:
         "spark.buffer.pageSize": "4m",
         # Delta reads its log with 50 partitions by default: a small commit then takes 2.1 s instead of 0.8 s.
         "spark.databricks.delta.snapshotPartitions": "2",
+        # A task that writes rows of few partitions keeps a file of each open, where it would sort all its rows first by default;
+        # of more it sorts the rest. An open file holds up to a megabyte a column, most of it beyond Parquet's own account: with
+        # 64, a backfill of thirty days (hundreds of wide files at once) died of a heap of 2 GB.
+        "spark.sql.maxConcurrentOutputFileWriters": "8",
+        # What Parquet does account for, over all open files; by default 0.95 of the heap. A least size would fail a write.
+        "spark.hadoop.parquet.memory.pool.ratio": "0.4",
+        "spark.hadoop.parquet.memory.min.chunk.size": "0",
         "spark.ui.showConsoleProgress": "false",
         # Spark's default, and what would show the key of pseudonyms (handed to a cluster's driver as a property) or the users of
         # erase_user (in the JVM's command line) on the environment page and in the event log.

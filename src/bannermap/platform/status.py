@@ -16,7 +16,7 @@ from __future__ import annotations
 import datetime
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -25,12 +25,16 @@ CHAIN: Mapping[str, tuple[str, ...]] = {
     "embed_banners": ("dedupe_banners",),
     "cluster_banners": ("dedupe_banners", "embed_banners"),
     "build_user_features": ("cluster_banners",),
-    "build_report": ("dedupe_banners", "embed_banners", "cluster_banners", "build_user_features"),
+    "analyse_clusters": ("dedupe_banners", "cluster_banners", "build_user_features"),
+    "build_report": ("dedupe_banners", "embed_banners", "cluster_banners", "build_user_features", "analyse_clusters"),
 }
 """The jobs of a day in order, each with the jobs whose tables it reads."""
+SCHEDULED: Mapping[str, tuple[str, ...]] = {**CHAIN, "publish_clusters": ("cluster_banners",)}
+"""The jobs that may be due; one that is not of the chain is looked at only where it is."""
 WHOLE_CHAIN = "daily_pipeline"
 LAST_DAY_ONLY = frozenset({"build_report"})
 """There is one page; an older day's would replace the newest."""
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 LOG_OF = {"dedupe_banners": "banner_log", "build_user_features": "event_log"}
 
 
@@ -39,6 +43,7 @@ class State(StrEnum):
 
     OK = "ok"
     MISSING = "missing"
+    LATE = "late"
     STALE = "stale"
     FAILED = "failed"
     UNFINISHED = "never ended"
@@ -46,7 +51,7 @@ class State(StrEnum):
     NOT_DUE = "-"
 
 
-BAD = (State.MISSING, State.STALE, State.FAILED, State.UNFINISHED)
+BAD = (State.LATE, State.MISSING, State.STALE, State.FAILED, State.UNFINISHED)
 
 
 @dataclass(frozen=True)
@@ -127,6 +132,41 @@ class Facts:
 
 
 @dataclass(frozen=True)
+class Schedule:
+    """When jobs are due.
+
+    Attributes:
+        due_hours: job -> hours after the end of a day, UTC; a job that is not in it is never late, and never waited for.
+        now: what time it is, UTC; only people are told of it.
+    """
+
+    due_hours: Mapping[str, float] = field(default_factory=dict)
+    now: datetime.datetime = EPOCH
+
+    @property
+    def jobs(self) -> list[str]:
+        """The chain, and what else is due, in order."""
+        return [job for job in SCHEDULED if job in CHAIN or job in self.due_hours]
+
+    def due_at(self, job: str, day: datetime.date) -> datetime.datetime | None:
+        """By when the job's run of a day should be done, UTC; None where it is never late."""
+        if job not in self.due_hours:
+            return None
+        end = datetime.datetime.combine(day, datetime.time(), datetime.UTC) + datetime.timedelta(days=1)
+        return end + datetime.timedelta(hours=self.due_hours[job])
+
+    @property
+    def last_due_day(self) -> datetime.date | None:
+        """The last day of which something should be done by now."""
+        if not self.due_hours:
+            return None
+        return (self.now - datetime.timedelta(days=1, hours=min(self.due_hours.values()))).date()
+
+
+NOTHING_DUE = Schedule()
+
+
+@dataclass(frozen=True)
 class Cell:
     """One job of one day.
 
@@ -138,6 +178,7 @@ class Cell:
         started_at: of its newest run, UTC.
         seconds: wall time of its newest run that ended.
         rejected: reason -> rows, of its newest run if that succeeded.
+        late: whether it should be done by now and is not.
     """
 
     dt: datetime.date
@@ -147,26 +188,43 @@ class Cell:
     started_at: datetime.datetime | None = None
     seconds: float | None = None
     rejected: Mapping[str, int] = field(default_factory=dict)
+    late: bool = False
 
 
-def days_between(facts: Facts) -> list[datetime.date]:
-    """All days from the first to the last that a log or a run of the chain names, ascending."""
+def days_between(facts: Facts, schedule: Schedule = NOTHING_DUE) -> list[datetime.date]:
+    """All days from the first to the last that a log or a run of the chain names, or that should be done, ascending."""
     named = {d for days in facts.log_days.values() for d in days}
     named |= {r.dt for r in facts.ended if r.job in CHAIN} | {r.dt for r in facts.open if r.job in CHAIN}
     if not named:
         return []
-    first, last = min(named), max(named)
+    first, last = min(named), max(*named, schedule.last_due_day or min(named))
     return [first + datetime.timedelta(days=n) for n in range((last - first).days + 1)]
 
 
-def judged(facts: Facts, days: Sequence[datetime.date]) -> list[Cell]:
+def judged(facts: Facts, days: Sequence[datetime.date], schedule: Schedule = NOTHING_DUE) -> list[Cell]:
     """One cell per day and job, days ascending, jobs in the order of the chain.
 
     Args:
         facts: what was found.
         days: ascending; the last of them is the one whose report is due.
+        schedule: what is due when.
     """
-    return [_cell(facts, day, job, job in LAST_DAY_ONLY and day != days[-1]) for day in days for job in CHAIN]
+    cells = [_cell(facts, day, job, job in LAST_DAY_ONLY and day != days[-1]) for day in days for job in schedule.jobs]
+    done = {(run.job, run.dt) for run in facts.ended if run.succeeded}
+    again = [cell.state == State.RUNNING and (cell.job, cell.dt) in done for cell in cells]  # late is what was never done
+    return [c if r else _on_time(c, schedule.due_at(c.job, c.dt), schedule.now) for c, r in zip(cells, again, strict=True)]
+
+
+def _on_time(cell: Cell, due: datetime.datetime | None, now: datetime.datetime) -> Cell:
+    """The cell by the schedule: what was never run waits until it is due; from then on, what is not done is late."""
+    if due is None or cell.state not in (State.MISSING, State.RUNNING, State.FAILED, State.UNFINISHED):
+        return cell
+    when = f"due {due:%Y-%m-%d %H:%M} UTC"
+    if now < due:
+        waits = cell.state == State.MISSING
+        return replace(cell, state=State.NOT_DUE, why=f"{when}; {cell.why}") if waits else cell
+    state = State.LATE if cell.state == State.MISSING else cell.state
+    return replace(cell, state=state, late=True, why=f"{cell.why}; {when}")
 
 
 def _cell(facts: Facts, day: datetime.date, job: str, optional: bool) -> Cell:
@@ -186,7 +244,7 @@ def _cell(facts: Facts, day: datetime.date, job: str, optional: bool) -> Cell:
 
 def stale_reasons(facts: Facts, run: EndedRun) -> list[str]:
     """Why the outcome of a successful run no longer follows from its inputs; none where it does."""
-    reasons = [f"{job} ran again after it, with another outcome" for job in CHAIN[run.job] if _changed(facts, job, run)]
+    reasons = [f"{job} ran again after it, with another outcome" for job in SCHEDULED[run.job] if _changed(facts, job, run)]
     log = LOG_OF.get(run.job, "")
     changed = facts.log_days.get(log, {}).get(run.dt)
     if changed and changed > run.started_at:

@@ -11,14 +11,13 @@ from bannermap.platform.errors import InputError
 from bannermap.platform.logs import log_day_changed_ms, log_days
 from bannermap.platform.running import running_runs
 from bannermap.platform.settings import Paths
-from bannermap.platform.status import EndedRun, Facts, OpenRun
+from bannermap.platform.status import EPOCH, EndedRun, Facts, OpenRun
 from bannermap.platform.storage import Warehouse
 from bannermap.platform.tables import CLUSTERINGS, EVENT_LOG_DAYS, RUNS
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 Found = TypeVar("Found")
 
 

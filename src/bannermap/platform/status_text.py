@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bannermap.platform.progress import duration
-from bannermap.platform.status import BAD, CHAIN, WHOLE_CHAIN, Cell, State
+from bannermap.platform.status import BAD, WHOLE_CHAIN, Cell, State
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Overview:
     @property
     def well(self) -> bool:
         """Whether there is nothing to mend; a view without any day is not well: its paths may be wrong."""
-        return bool(self.cells) and not self.problems and not any(c.state in BAD for c in self.cells)
+        return bool(self.cells) and not self.problems and not any(c.late or c.state in BAD for c in self.cells)
 
     def command(self, cell: Cell) -> str:
         """The command that mends a cell; empty where there is nothing to mend."""
@@ -48,6 +48,7 @@ def as_json(view: Overview) -> str:
             "started_at": cell.started_at.isoformat() if cell.started_at else None,
             "seconds": cell.seconds,
             "rejected": dict(cell.rejected),
+            "late": cell.late,
             "command": view.command(cell) or None,
         }
     found = {"warehouse": view.warehouse, "well": view.well, "days": days, "problems": list(view.problems)}
@@ -72,8 +73,9 @@ def _table(cells: Sequence[Cell]) -> list[str]:
     by_day: dict[datetime.date, Mapping[str, str]] = {}
     for cell in cells:
         by_day[cell.dt] = {**by_day.get(cell.dt, {}), cell.job: _cell_text(cell)}
-    rows = [["day", *CHAIN], *([str(day), *(texts[job] for job in CHAIN)] for day, texts in by_day.items())]
-    widths = [max(len(row[n]) for row in rows) for n in range(len(CHAIN) + 1)]
+    jobs = list(dict.fromkeys(cell.job for cell in cells))
+    rows = [["day", *jobs], *([str(day), *(texts[job] for job in jobs)] for day, texts in by_day.items())]
+    widths = [max(len(row[n]) for row in rows) for n in range(len(jobs) + 1)]
     return ["  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
@@ -94,7 +96,7 @@ def _sections(view: Overview) -> list[str]:
 def _items(view: Overview, cells: Sequence[Cell]) -> list[str]:
     """Each cell with its reason and command; a day that lacks every job is one item."""
     lines = []
-    whole = {c.dt for c in cells if c.state == State.MISSING and _lacks_all(view, c.dt)}
+    whole = {c.dt for c in cells if c.state in (State.LATE, State.MISSING) and _lacks_all(view, c.dt)}
     for day in sorted({c.dt for c in cells}):
         here = [c for c in cells if c.dt == day]
         if day in whole:
@@ -106,7 +108,7 @@ def _items(view: Overview, cells: Sequence[Cell]) -> list[str]:
 
 
 def _lacks_all(view: Overview, day: datetime.date) -> bool:
-    return all(c.state in (State.MISSING, State.NOT_DUE) for c in view.cells if c.dt == day)
+    return all(c.state in (State.LATE, State.MISSING, State.NOT_DUE) for c in view.cells if c.dt == day)
 
 
 def _rejected(cells: Sequence[Cell]) -> list[str]:
@@ -123,4 +125,6 @@ def _verdict(view: Overview) -> str:
         return "All is well."
     counts = {state: sum(c.state == state for c in view.cells) for state in BAD}
     found = [f"{n} {state.value}" for state, n in counts.items() if n]
+    overdue = sum(c.late and c.state == State.RUNNING for c in view.cells)
+    found += [f"{overdue} running late"] if overdue else []
     return ", ".join([*found, *([f"{len(view.problems)} unreadable"] if view.problems else [])]) + "."

@@ -5,16 +5,17 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bannermap.platform.errors import InputError
-from bannermap.platform.files import modified_ms, path_exists, remove, replace_folder
+from bannermap.platform.files import modified_ms, path_exists, place_folder, remove
 from bannermap.platform.tables import Table
 from bannermap.platform.threads import at_once
 from bannermap.platform.versions import (
+    DEFINITION_PROPERTY,
     TABLE_PROPERTY,
     VERSION_PROPERTY,
     newest_commit,
@@ -42,7 +43,7 @@ class Warehouse:
     root: str
     read_only: bool = False
     versions_read: dict[str, int] = field(default_factory=dict)
-    _as_declared: set[str] = field(default_factory=set)
+    _as_declared: set[tuple[str, str | None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         if "://" not in self.root:
@@ -61,19 +62,19 @@ class Warehouse:
         return DeltaTable.isDeltaTable(self.spark, self.path(table))
 
     def check(self, table: Table) -> None:
-        """Refuse a stored table of another version or with other columns than declared; asked of each table once.
+        """Refuse a stored table of another version, definition or with other columns than declared; asked of each once.
 
         Raises:
             InputError: it would be misread; the message says how to mend it.
         """
-        if table.name in self._as_declared:
+        if (table.name, table.semantic_hash) in self._as_declared:
             return
         stored = stored_version(self.spark, table, self.path(table))
         problem = refusal(table, stored, self.path(table)) if stored else None
         if problem:
             raise InputError(problem)
         if stored:
-            self._as_declared.add(table.name)
+            self._as_declared.add((table.name, table.semantic_hash))
 
     def read(self, table: Table, made_by: str = "an earlier job") -> DataFrame:
         """The newest committed version, pinned; declared columns only.
@@ -107,13 +108,7 @@ class Warehouse:
             frame: rows of that partition only; others are refused by Delta.
             partition: column name -> value.
         """
-        declared = table.select(frame)
-        if self.read_only:
-            self._compute_only(table, declared)
-        elif table.format == "parquet":
-            self._replace_parquet_partition(table, declared, partition)
-        else:
-            self._replace_delta_partition(table, declared, partition)
+        self._overwrite_each(table, frame, [partition])
 
     def overwrite_onwards(self, table: Table, frame: DataFrame, column: str, **partition: Any) -> None:
         """`overwrite_partition` of a Delta table that also empties the partitions behind it, in the same commit.
@@ -128,16 +123,21 @@ class Warehouse:
         if self.read_only:
             self._compute_only(table, declared)
         else:
-            self._replace_delta_partition(table, declared, partition, onwards=column)
+            each = (f"{c} {'>=' if c == column else '='} {sql_literal(value)}" for c, value in partition.items())
+            self._replace_where(table, declared, " AND ".join(each))
 
-    def overwrite_partition_of_each(self, frames: Sequence[tuple[Table, DataFrame]], **partition: Any) -> None:
-        """`overwrite_partition` for several tables at once: small commits are mostly waiting. All end before an error is raised.
+    def overwrite_partitions_of_each(
+        self, frames: Sequence[tuple[Table, DataFrame]], partitions: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Replace partitions of several tables at once, those of a Delta table in one commit: small commits are mostly waiting.
+
+        All tables end before an error is raised. Partitions that a frame has no rows for end up empty.
 
         Args:
             frames: different tables with their rows.
-            partition: column name -> value, the same for all.
+            partitions: column name -> value of each partition, the same for all tables; at least one.
         """
-        at_once(self.spark, [functools.partial(self.overwrite_partition, *item, **partition) for item in frames])
+        at_once(self.spark, [functools.partial(self._overwrite_each, *item, partitions) for item in frames])
 
     def overwrite_partitions(self, table: Table, frame: DataFrame, column: str, values: Sequence[Any]) -> None:
         """Replace several partitions of a Delta table in one commit; those that the frame has no rows for end up empty.
@@ -152,9 +152,7 @@ class Warehouse:
         if self.read_only:
             self._compute_only(table, declared)
         else:
-            self._create(table)
-            predicate = f"{column} IN ({', '.join(map(sql_literal, values))})"
-            declared.write.format("delta").mode("overwrite").option("replaceWhere", predicate).save(self.path(table))
+            self._replace_where(table, declared, f"{column} IN ({', '.join(map(sql_literal, values))})")
 
     def merge(self, table: Table, frame: DataFrame, delete_absent_where: str | None = None) -> None:
         """Insert new keys, update rows that differ, leave equal rows alone.
@@ -210,27 +208,38 @@ class Warehouse:
         _clear_unborn(self.spark, self.path(table))
         builder = DeltaTable.createIfNotExists(self.spark).location(self.path(table)).addColumns(table.schema)
         own = {TABLE_PROPERTY: table.name, VERSION_PROPERTY: str(table.version)}
-        for name, value in (own | table.history_properties).items():
+        own |= {DEFINITION_PROPERTY: table.semantic_hash} if table.semantic_hash else {}
+        for name, value in (own | table.history_properties | dict(table.properties)).items():
             builder = builder.property(name, value)
         made = builder.partitionedBy(*table.partition_by).execute()
-        self._as_declared.add(table.name)
+        self._as_declared.add((table.name, table.semantic_hash))
         return made
 
-    def _replace_delta_partition(
-        self, table: Table, frame: DataFrame, partition: dict[str, Any], onwards: str | None = None
-    ) -> None:
+    def _overwrite_each(self, table: Table, frame: DataFrame, partitions: Sequence[Mapping[str, Any]]) -> None:
+        declared = table.select(frame)
+        if self.read_only:
+            self._compute_only(table, declared)
+        elif table.format == "parquet":
+            self._replace_parquet_partitions(table, declared, partitions)
+        else:
+            each = (" AND ".join(f"{c} = {sql_literal(value)}" for c, value in p.items()) for p in partitions)
+            self._replace_where(table, declared, " OR ".join(f"({p})" for p in each))
+
+    def _replace_where(self, table: Table, frame: DataFrame, predicate: str) -> None:
         self._create(table)
-        each = (f"{column} {'>=' if column == onwards else '='} {sql_literal(value)}" for column, value in partition.items())
-        predicate = " AND ".join(each)
         frame.write.format("delta").mode("overwrite").option("replaceWhere", predicate).save(self.path(table))
 
-    def _replace_parquet_partition(self, table: Table, frame: DataFrame, partition: dict[str, Any]) -> None:
+    def _replace_parquet_partitions(self, table: Table, frame: DataFrame, partitions: Sequence[Mapping[str, Any]]) -> None:
         self.check(table)
-        if not self.exists(table):
+        stored = stored_version(self.spark, table, self.path(table))
+        if stored is None or stored.semantic_hash != table.semantic_hash:  # none is noted in tables of earlier times
             note_parquet_version(self.spark, table, self.path(table), table.version)
-        folder = "/".join(f"{column}={value}" for column, value in partition.items())
-        staging = f"{self.path(table)}/_staging/{folder}"
-        replace_folder(self.spark, frame.drop(*partition), f"{self.path(table)}/{folder}", staging)
+        folders = ["/".join(f"{column}={value}" for column, value in p.items()) for p in partitions]
+        staging = f"{self.path(table)}/_staging/{folders[0]}"  # of its own for each day: runs of two days may go on at once
+        frame.write.mode("overwrite").partitionBy(*partitions[0]).parquet(staging)
+        for folder in folders:
+            place_folder(self.spark, f"{staging}/{folder}", f"{self.path(table)}/{folder}", frame.drop(*partitions[0]))
+        remove(self.spark, staging)
 
 
 def sql_literal(value: Any) -> str:

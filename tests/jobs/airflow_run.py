@@ -1,0 +1,46 @@
+"""Run by the Python of an environment with Airflow: loads the DAG's file, prints its structure, and runs days of it where given.
+
+``airflow_run.py DAG_FILE [DAY ...]``; JSON on the last line. The metadata database is that of AIRFLOW_HOME."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.util
+import json
+import sys
+
+
+def structure(dag) -> dict:
+    """What the tests look at."""
+    tasks = {
+        t.task_id: {
+            "after": sorted(t.upstream_task_ids),
+            "pool": t.pool,
+            "retries": t.retries,
+            "outlets": [a.uri for a in t.outlets],
+            "arguments": t.application_args,
+        }
+        for t in dag.tasks
+    }
+    return {"dag_id": dag.dag_id, "runs_at_once": dag.max_active_runs, "catchup": dag.catchup, "tasks": tasks}
+
+
+def loaded(path: str):
+    spec = importlib.util.spec_from_file_location("banner_features_dag", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def run(dag, day: str) -> dict:
+    """One day as the scheduler would run it: asked for after its interval ended."""
+    midnight = datetime.datetime.fromisoformat(day).replace(tzinfo=datetime.UTC)
+    done = dag.test(logical_date=midnight + datetime.timedelta(days=1, hours=3))
+    return {"state": str(done.state), "interval_start": done.data_interval_start.isoformat()}
+
+
+if __name__ == "__main__":
+    module = loaded(sys.argv[1])
+    found = structure(module.dag) | {"deadline": bool(module.dag.deadline)}
+    found["runs"] = {day: run(module.dag, day) for day in sys.argv[2:]}
+    print(json.dumps(found))

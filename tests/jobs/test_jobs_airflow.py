@@ -1,0 +1,94 @@
+"""The DAG in an environment of its own: BANNERMAP_AIRFLOW_PYTHON names the Python of one with Airflow 3 and its Spark provider.
+
+    python -m venv afenv && afenv/bin/pip install apache-airflow==3.3.2 apache-airflow-providers-apache-spark
+    BANNERMAP_AIRFLOW_PYTHON=afenv/bin/python ./spark-submit.sh test tests/jobs/test_jobs_airflow.py
+
+It cannot be that of the other tests: the provider brings a Spark client that clashes with pyspark.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import daily_pipeline
+import pytest
+from processes import checksums, overlay
+from repository import ROOT
+
+from bannermap.platform.cli import run_stage
+from bannermap.platform.config import load_settings
+from bannermap.platform.settings import SampleSettings
+from bannermap.platform.status import CHAIN
+from bannermap.platform.storage import Warehouse
+from bannermap.sample.world import days_of, write_world
+
+DAG = ROOT / "jobs/airflow/banner_features_dag.py"
+PYTHON = os.environ.get("BANNERMAP_AIRFLOW_PYTHON")
+needs_airflow = pytest.mark.skipif(not PYTHON, reason="BANNERMAP_AIRFLOW_PYTHON names no Python with Airflow")
+
+
+def test_the_file_imports_only_airflow_and_names_jobs_that_are_there():
+    tree = ast.parse(DAG.read_text())
+    imports = [n for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom)]
+    names = {a.name.split(".")[0] for n in imports if isinstance(n, ast.Import) for a in n.names}
+    names |= {n.module.split(".")[0] for n in imports if isinstance(n, ast.ImportFrom)}
+    assert names - set(sys.stdlib_module_names) == {"airflow"}
+    called = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and getattr(n.func, "id", "") == "submitted"]
+    jobs = [n.args[0].value for n in called]
+    assert set(jobs) == {*CHAIN, "publish_clusters"} and all((ROOT / f"jobs/{job}.py").is_file() for job in jobs)
+
+
+def in_airflow(home: Path, *days: str, **variables: str) -> dict:
+    """What airflow_run.py prints, with a metadata database of its own."""
+    own = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYSPARK_PYTHON", "SPARK_HOME")}
+    own |= {"AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "False", "AIRFLOW__CORE__DAGS_FOLDER": str(DAG.parent)}
+    own |= {"BANNERMAP_HOME": str(ROOT), "AIRFLOW_CONN_BANNERMAP_SPARK": json.dumps({"conn_type": "spark", "host": "local[2]"})}
+    own |= variables
+    airflow = Path(PYTHON).parent / "airflow"
+    for line in (["db", "migrate"], ["pools", "set", "bannermap_gpu", "1", "GPUs"]):
+        subprocess.run([str(airflow), *line], env=own, check=True, capture_output=True)
+    line = [PYTHON, str(Path(__file__).parent / "airflow_run.py"), str(DAG), *days]
+    done = subprocess.run(line, env=own, capture_output=True, text=True)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@needs_airflow
+def test_tasks_follow_the_chain_with_retries_a_pool_an_asset_and_one_run_at_a_time(tmp_path):
+    found = in_airflow(tmp_path / "a", BANNERMAP_CONFIG="x.yaml:y.yaml")
+    assert (found["runs_at_once"], found["catchup"], found["deadline"]) == (1, False, False)
+    order = list(CHAIN)
+    assert {t: v["after"] for t, v in found["tasks"].items()} == {j: order[n - 1 : n] if n else [] for n, j in enumerate(order)}
+    assert all(t["retries"] == 2 for t in found["tasks"].values())
+    assert {t: v["pool"] for t, v in found["tasks"].items() if v["pool"] != "default_pool"} == {"embed_banners": "bannermap_gpu"}
+    assert found["tasks"]["build_user_features"]["outlets"] == ["bannermap://user_features/"]
+    options = ["--config", "x.yaml", "--config", "y.yaml", "--date", "{{ data_interval_start | ds }}"]
+    assert all(t["arguments"] == options for t in found["tasks"].values())
+    more = {"BANNERMAP_PUBLISH": "1", "BANNERMAP_DEADLINE_HOURS": "32", "BANNERMAP_DEADLINE_CALLBACK": "a.b"}
+    other = in_airflow(tmp_path / "b", **more)
+    assert other["tasks"]["publish_clusters"]["after"] == ["cluster_banners"] and other["deadline"]
+
+
+@needs_airflow
+@pytest.mark.slow
+def test_days_run_by_airflow_leave_the_tables_of_days_run_by_hand(tmp_path, spark):
+    days = int(os.environ.get("BANNERMAP_AIRFLOW_DAYS", "1"))
+    sample = SampleSettings(size="tiny", days=days, seed=5, out=str(tmp_path / "world"))
+    write_world(sample)
+    config = overlay(tmp_path / "world", tmp_path / "airflow")
+    path = {"PYTHONPATH": f"{ROOT}/src"}
+    found = in_airflow(tmp_path / "af", *map(str, days_of(sample)), BANNERMAP_CONFIG=str(config), **path)
+    assert {day: run["state"] for day, run in found["runs"].items()} == {str(d): "success" for d in days_of(sample)}
+    assert all(run["interval_start"].startswith(day) for day, run in found["runs"].items())
+
+    settings = load_settings(ROOT / "conf/base.yaml", [overlay(tmp_path / "world", tmp_path / "hand")])
+    warehouse = Warehouse(spark, str(tmp_path / "hand/warehouse"))
+    for day in days_of(sample):
+        for stage in daily_pipeline.STAGES:
+            run_stage(stage, warehouse, settings, day)
+    assert checksums(spark, tmp_path / "airflow") == checksums(spark, tmp_path / "hand")
