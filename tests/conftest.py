@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from repository import ROOT
+from small_spark import JVM, SMALL
 
 from bannermap.platform.config import load_settings
 from bannermap.platform.session import build_session
@@ -14,6 +15,24 @@ from bannermap.platform.settings import Settings
 from bannermap.platform.storage import Warehouse
 
 SHARED_DATA = Path(os.environ.get("BANNERMAP_TEST_DATA", ROOT.parent / "shared" / "data"))
+
+
+LONGEST = (
+    *(
+        "test_jobs_killed.py",
+        "test_jobs_cluster.py",
+        "test_jobs_pipeline.py",
+        "test_features_days.py",
+        "test_clustering_replay.py",
+    ),
+    *("test_features_erasure.py", "test_clustering_days.py", "test_report_job.py", "test_features_kills.py"),
+)
+"""Of many files for few processes the longest go first, so that none is left alone at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the files; within a file all stays as it is."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 @pytest.fixture(scope="session")
@@ -24,20 +43,16 @@ def base_settings() -> Settings:
 
 @pytest.fixture(scope="session")
 def spark(base_settings, tmp_path_factory):
-    """One session for all tests of a process: starting one costs seconds. Two cores and two shuffle partitions, since
-    the frames are small and several test processes share the machine. One compiler and one collector thread: the JVM lives for
-    minutes, and the second compiler takes a fifth of its processor time without ever paying."""
+    """One session for all tests of a process: starting one costs seconds."""
     scratch = tmp_path_factory.mktemp("spark")
     extra = {
-        "spark.master": "local[2]",
-        "spark.ui.enabled": "false",
-        "spark.sql.shuffle.partitions": "2",
+        **SMALL,
         "spark.driver.memory": "2g",
         "spark.sql.warehouse.dir": str(scratch / "warehouse"),
         "spark.local.dir": str(scratch / "local"),
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
-        "spark.driver.extraJavaOptions": f"-Dderby.system.home={scratch} -XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+        "spark.driver.extraJavaOptions": f"-Dderby.system.home={scratch} {JVM}",
     }
     session = build_session(base_settings.spark.model_copy(update={"extra": extra}))
     yield session

@@ -11,17 +11,12 @@ from pathlib import Path
 
 import yaml
 from repository import ROOT
+from small_spark import SMALL
 
 from bannermap.platform.storage import Warehouse
 from bannermap.platform.tables import ALL_TABLES, RUNS
 
 ERRORS = "stderr.txt"
-SPARK = {
-    "spark.master": "local[2]",
-    "spark.ui.enabled": "false",
-    "spark.sql.shuffle.partitions": "2",
-    "spark.driver.memory": "1g",
-}
 
 
 def overlay(world: Path, home: Path, spark: dict[str, str] | None = None) -> Path:
@@ -31,7 +26,7 @@ def overlay(world: Path, home: Path, spark: dict[str, str] | None = None) -> Pat
     home.mkdir(exist_ok=True)
     sections = {
         "paths": paths,
-        "spark": {"extra": {**SPARK, **(spark or {})}},
+        "spark": {"extra": {**SMALL, "spark.driver.memory": "1g", **(spark or {})}},
         "clustering": {"partitions": 4},
         "encoder": {"name": "perceptual"},
     }

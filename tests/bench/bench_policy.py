@@ -128,7 +128,7 @@ def clustered(vectors: Vectors, settings: ClusteringSettings) -> np.ndarray:
     forest = spanning_forest(edges_at_least(src, dst, cosine, settings.first_threshold))
     hierarchy = build_hierarchy(rows, forest, level_thresholds(settings))
     figures = level_figures(hierarchy, np.ones(rows, np.int64), _level_norms(vectors.matrix, hierarchy))
-    return _labels(refine_all(figures, rows, settings), hierarchy)
+    return _labels(refine_all(figures, rows, settings), hierarchy)[0]
 
 
 def measured(vectors: Vectors, changes: dict) -> dict[str, float]:

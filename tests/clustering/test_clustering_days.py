@@ -202,11 +202,10 @@ def test_running_a_day_again_changes_nothing(lived, settings):
 
 def test_an_older_day_made_anew_marks_the_later_ones_until_they_are_run_in_order(spark, settings, banners, lived, tmp_path):
     known, late = banners[:-6], banners[-6:]
-    corrected, straight = (Warehouse(spark, str(tmp_path / name)) for name in ("corrected", "straight"))
-    for warehouse, first in ((corrected, known), (straight, banners)):
-        for number in range(3):
-            store(warehouse, [b for b in first if b.days[0] <= number], range(number, number + 1))
-            run_stage(STAGE, warehouse, settings, day(number))
+    corrected = Warehouse(spark, str(tmp_path / "corrected"))
+    for number in range(3):
+        store(corrected, [b for b in known if b.days[0] <= number], range(number, number + 1))
+        run_stage(STAGE, corrected, settings, day(number))
     published = {c["clustering_id"]: str(rows_of(corrected, CLUSTERS, c["clustering_id"])) for c in clusterings(corrected)}
     for number in range(3):
         store(corrected, [b for b in banners if b.days[0] <= number], range(number, number + 1))
@@ -217,9 +216,9 @@ def test_an_older_day_made_anew_marks_the_later_ones_until_they_are_run_in_order
     for number in (1, 2):
         run_stage(STAGE, corrected, settings, day(number))
     assert {c["state"] for c in clusterings(corrected)} == {"current"}
-    for one, other in zip(clusterings(corrected), clusterings(straight), strict=True):
+    for one, other in zip(clusterings(corrected), clusterings(lived)[:3], strict=True):
         assert one["clustering_id"] == other["clustering_id"]
         for table in RESULTS:
             name = one["clustering_id"]
-            assert sorted(map(str, rows_of(corrected, table, name))) == sorted(map(str, rows_of(straight, table, name)))
+            assert sorted(map(str, rows_of(corrected, table, name))) == sorted(map(str, rows_of(lived, table, name)))
     assert all(str(rows_of(corrected, CLUSTERS, name)) == rows for name, rows in published.items())

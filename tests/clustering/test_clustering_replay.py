@@ -31,7 +31,7 @@ from bannermap.platform.tables import (
 )
 
 RESULTS = (CLUSTER_MEMBERS, CLUSTERS, CLUSTER_LINEAGE, CLUSTERINGS)
-DAYS, K = 5, 4
+DAYS, K = 4, 4
 
 
 def cosines(vectors):
@@ -186,11 +186,9 @@ def test_day_after_day_leaves_what_a_search_of_everything_leaves(spark, base_set
         assert metrics["searched_pictures"] <= len(now)
     assert shares[DAYS - 1][1]["searched_pictures"] < len(shares[DAYS - 1][0])
     once = tables_of(warehouse)
-    run_stage(STAGE, warehouse, settings, day(DAYS - 1))
-    assert tables_of(warehouse) == once, "a rerun changes nothing"
     remove(spark, warehouse.path(NEIGHBOURS))
     run_stage(STAGE, warehouse, settings, day(DAYS - 1))
-    assert tables_of(warehouse) == once, "and a search of everything on the same cells gives the same"
+    assert tables_of(warehouse) == once, "a search of everything on the same cells gives the same"
     assert run_metrics(warehouse, day(DAYS - 1))["searched_pictures"] == len(week.nodes(DAYS - 1))
 
 

@@ -6,6 +6,7 @@ import base64
 import http.server
 import os
 import shutil
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -18,7 +19,7 @@ from urllib.parse import quote, urlsplit
 import pyspark
 import pytest
 
-from bannermap.launcher import checks, jars, maven
+from bannermap.launcher import checks, jars, maven, server_jars
 from bannermap.launcher.problem import Problem
 from bannermap.launcher.relay import Repository, serving
 
@@ -204,3 +205,25 @@ def publish(root: Path, group: str, name: str, needs: list[tuple[str, str]]) -> 
     (folder / f"{name}-1.0.pom").write_text(f"<project>{head}<dependencies>{wants}</dependencies></project>")
     with zipfile.ZipFile(folder / f"{name}-1.0.jar", "w") as jar:
         jar.writestr("x", "y")
+
+
+def test_jars_of_test_servers_are_there_whole_or_not_at_all(tmp_path, monkeypatch):
+    home, made = tmp_path / "home", []
+    (home / ".venv").mkdir(parents=True)
+
+    def resolve(java, spark_jars, coordinates, scratch):
+        made.append(coordinates)
+        (scratch / "jars").mkdir()
+        (scratch / "jars/server.jar").write_bytes(b"x")
+        if len(made) == 1:
+            raise Problem("no network")
+        return scratch / "jars"
+
+    monkeypatch.setattr(server_jars, "resolve", resolve)
+    with pytest.raises(Problem, match="no network"):
+        server_jars.ensure_server_jars(home, Path(sys.executable), Path("java"))
+    assert not list((home / ".venv").iterdir())
+    for _ in range(2):
+        found = server_jars.ensure_server_jars(home, Path(sys.executable), Path("java"))
+    assert [p.name for p in found.iterdir()] == ["server.jar"] and made == [server_jars.MONGODB] * 2
+    assert found != jars.jar_folder(home)  # whose jars go onto Spark's class path

@@ -86,9 +86,8 @@ def settings(base_settings, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 2])
-def test_any_order_twice_and_corrected_gives_the_oracles_registry(seed, settings, warehouse, tmp_path):
-    rng = random.Random(seed)
+def test_any_order_twice_and_corrected_gives_the_oracles_registry(settings, warehouse, tmp_path):
+    rng = random.Random(1)
     offsets = [0, 1, 2, 29, 30, 45]  # around the edges of the 30-day window
     days = {FIRST + datetime.timedelta(days=n): random_day(rng, rng.randint(1, 25)) for n in offsets}
     order = rng.sample(sorted(days), len(days))

@@ -1,0 +1,22 @@
+"""How Spark is set up where a test runs it: hundreds of plans of a few rows each, several test processes on one machine."""
+
+from __future__ import annotations
+
+JVM = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC"
+"""One compiler and one collector thread: a JVM of tests lives for minutes, and the second compiler never pays. Java's code cache
+is 48 MB with one compiler, and a thread that sweeps it takes a seventh of all processor time; 256 MB need no sweeping."""
+
+INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
+"""Plans of a few rows never earn the source that Spark would write and compile for them, a third of the processor time of
+a test that runs stages. The test on a cluster compiles one day, and compares its tables with those of one that interprets."""
+
+COMPILED = {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK"}
+"""What Spark has by default."""
+
+SMALL = {
+    "spark.master": "local[2]",
+    "spark.ui.enabled": "false",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.driver.extraJavaOptions": JVM,
+    **INTERPRETED,
+}
