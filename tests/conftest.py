@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from class_archive import make_beside
 from repository import ROOT
 from small_spark import JVM, SMALL
 
@@ -28,6 +29,12 @@ LONGEST = (
     *("test_features_erasure.py", "test_clustering_days.py", "test_report_job.py", "test_features_kills.py"),
 )
 """Of many files for few processes the longest go first, so that none is left alone at the end."""
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Where several processes are about to start, make what lets Java start faster."""
+    if getattr(session.config.option, "numprocesses", None):
+        make_beside()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-JVM = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC"
+import sys
+from pathlib import Path
+
+import pyspark
+
+ARCHIVE = Path(sys.prefix) / f"test-classes-{pyspark.__version__}.jsa"
+"""Spark's classes, read and checked once, see `class_archive`. Where it is absent, or of another Java or of other jars, a virtual
+machine goes without it, and says nothing."""
+
+BARE_JVM = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC"
 """One compiler and one collector thread: a JVM of tests lives for minutes, and the second compiler never pays. Java's code cache
 is 48 MB with one compiler, and a thread that sweeps it takes a seventh of all processor time; 256 MB need no sweeping."""
+
+JVM = f"{BARE_JVM} -XX:SharedArchiveFile={ARCHIVE} -Xlog:cds=off -Xlog:class+path=off"
 
 INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
 """Plans of a few rows never earn the source that Spark would write and compile for them, a third of the processor time of
