@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import random
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import backfill_features
@@ -30,6 +32,7 @@ from bannermap.features.backfill import Backfill, backfill_stage
 from bannermap.features.job import STAGE
 from bannermap.platform.cli import main, run_stage
 from bannermap.platform.errors import InputError
+from bannermap.platform.session import OPEN_FILES
 from bannermap.platform.storage import Warehouse
 from bannermap.platform.tables import FEATURE_PUBLICATIONS, USER_BANNER_DAYS, USER_CLUSTER_COUNTS
 from bannermap.platform.versions import newest_commit
@@ -51,6 +54,15 @@ def touched_days(warehouse: Warehouse, table, since: int) -> set[str]:
             action = json.loads(line)
             found |= {f["partitionValues"]["dt"] for f in (action.get("add"), action.get("remove")) if f}
     return found
+
+
+@contextlib.contextmanager
+def two_at_a_time(spark) -> Iterator[None]:
+    """Publications write as many days at once as a task fills without sorting, one less than it keeps open."""
+    before = spark.conf.get(OPEN_FILES)
+    spark.conf.set(OPEN_FILES, "3")
+    yield
+    spark.conf.set(OPEN_FILES, before)
 
 
 def equals_the_oracle(warehouse: Warehouse, events: list[dict], assignments: dict[int, dict]) -> bool:
@@ -81,7 +93,9 @@ def test_a_backfill_equals_days_one_by_one_and_a_late_day_touches_exactly_what_i
     shutil.copytree(warehouse.root, anew.root, ignore=shutil.ignore_patterns(*PUBLISHED))
     dry = Warehouse(spark, anew.root, read_only=True)
     assert backfilled(dry, settings).metrics["revisions_written"] == 3 and not anew.exists(FEATURE_PUBLICATIONS)
-    run = backfilled(anew, settings)
+    with two_at_a_time(spark):
+        run = backfilled(anew, settings)
+    assert newest_commit(spark, anew.path(USER_CLUSTER_COUNTS)) == 2, "made, then two days, then one"
     assert equals_the_oracle(anew, known, assignments)
     assert run.rows_out == sum(len({u for u, _ in oracle.features(known, assignments[n], day(n))}) for n in DAYS)
     assert {r.dt: r.inputs_digest for r in anew.read(FEATURE_PUBLICATIONS).collect()} == newest

@@ -17,16 +17,18 @@ from bannermap.platform.config import load_settings
 from bannermap.platform.errors import ConfigError
 from bannermap.platform.image_cache import ImageCache
 from bannermap.platform.maintenance import NOTE, STAGE
-from bannermap.platform.retention import Kept, StoredClustering, expendable, first_kept_day, listed
+from bannermap.platform.retention import Kept, StoredCells, StoredClustering, expendable, expendable_cells, first_kept_day, listed
 from bannermap.platform.storage import Warehouse
 from bannermap.platform.tables import (
     BANNERS,
+    CELLS,
     CLUSTER_MEMBERS,
     CLUSTERINGS,
     CLUSTERS,
     FEATURE_PUBLICATIONS,
     IMAGE_BYTES,
     IMAGE_FETCHES,
+    NEIGHBOURS,
 )
 
 TODAY = datetime.date(2026, 5, 31)
@@ -54,6 +56,37 @@ def test_a_clustering_goes_only_when_nothing_keeps_it(seed):
         assert (clustering in gone) != needed
     assert gone == sorted(gone, key=lambda c: (c.dt, c.sequence, c.clustering_id))
     assert not expendable(made, Kept(None, newest, named))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_cells_go_when_no_day_that_is_kept_searches_by_them(seed):
+    rng, names = np.random.default_rng(seed), ("one", "two", "exact")
+    drawn = {(s, int(d)): str(rng.choice(names)) for s in "xy" for d in rng.choice(40, int(rng.integers(0, 6)), replace=False)}
+    learned = [StoredCells("e", search, before(age), cells_id) for (search, age), cells_id in drawn.items()]
+    oldest = int(rng.integers(0, 45))
+    needed = set()
+    for search in "xy":
+        for age in range(oldest, -400, -1):  # each day from then on, long after the last that learned any
+            ages = [a for s, a in drawn if s == search and a >= age]
+            needed |= {drawn[search, min(ages)]} if ages else set()
+        needed |= {drawn[search, a] for s, a in drawn if s == search and a <= oldest}
+    assert {c.cells_id for c in learned} - {c.cells_id for c in expendable_cells(learned, before(oldest))} == needed
+    assert not expendable_cells(learned, None)
+
+
+def test_lists_by_replaced_cells_go_with_their_cells(warehouse, base_settings, capsys):
+    ages = {"cells-a": 300, "cells-b": 270, "cells-c": 240, "cells-d": 30}
+    of = {"encoder_id": "e", "search": "{}"}
+    rows(warehouse, CELLS, [{**of, "dt": before(age), "cells_id": n, "cell": c} for n, age in ages.items() for c in (0, 1)])
+    rows(warehouse, NEIGHBOURS, [{"encoder_id": "e", "cells_id": n, "dt": before(age), "src": "p"} for n, age in ages.items()])
+    rows(warehouse, CLUSTERINGS, [{"clustering_id": "k", "dt": before(250), "sequence": 1}])
+    kept = base_settings.retention.model_copy(update={"clustering_days": 90, "keep_clusterings": 2})
+    settings = base_settings.model_copy(update={"retention": kept})
+    run_stage(STAGE, Warehouse(warehouse.spark, warehouse.root, read_only=True), settings, TODAY)
+    assert "would go: cells-a of" in capsys.readouterr().out and stored(warehouse, CELLS, "cells_id") == set(ages)
+    run_stage(STAGE, warehouse, settings, TODAY)
+    for table in (CELLS, NEIGHBOURS):
+        assert stored(warehouse, table, "cells_id") == {"cells-b", "cells-c", "cells-d"}, "b was in force for a kept clustering"
 
 
 def test_days_count_with_the_given_one():

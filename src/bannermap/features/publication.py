@@ -19,6 +19,7 @@ from bannermap.features.intake import log_days_taken_in, newest_log_day
 from bannermap.features.revisions import Asked, Revision, instant
 from bannermap.features.sets import configured_sets
 from bannermap.platform.runs import JobContext
+from bannermap.platform.session import partitions_at_once
 from bannermap.platform.settings import FeatureSettings
 from bannermap.platform.tables import (
     FEATURE_PUBLICATIONS,
@@ -123,19 +124,37 @@ def _available_at(
 def _write(
     context: JobContext, revisions: Sequence[Revision], rows: Mapping[str, DataFrame], sums: Sequence[Sums]
 ) -> dict[Revision, int]:
-    """All feature tables of the revisions, each table in one commit; their rows in feature_publications last, so that readers
-    see whole revisions only."""
+    """All feature tables of the revisions, so many revisions at a time as a task can write without sorting them apart."""
+    slots, each = _write_slots(context, revisions), partitions_at_once(context.warehouse.spark) or len(revisions)
+    written: dict[Revision, int] = {}
+    for first in range(0, len(revisions), each):
+        some = range(first, min(first + each, len(revisions)))
+        mine = {form: frame.where(F.col("target").between(some[0], some[-1])) for form, frame in rows.items()}
+        written |= _write_some(context, {n: revisions[n] for n in some}, _frames(context.settings.features, mine, slots), sums)
+    return written
+
+
+def _write_some(
+    context: JobContext, revisions: Mapping[int, Revision], frames: Sequence[tuple[Table, DataFrame]], sums: Sequence[Sums]
+) -> dict[Revision, int]:
+    """Each table in one commit; their rows in feature_publications last, so that readers see whole revisions only.
+
+    Args:
+        context: of the run.
+        revisions: target -> what is written.
+        frames: tables with the rows of these targets.
+        sums: figures of every target.
+    """
     spark = context.warehouse.spark
-    stamps = [(n, r.as_of, r.clustering_id, r.number, r.available_at) for n, r in enumerate(revisions)]
+    stamps = [(n, r.as_of, r.clustering_id, r.number, r.available_at) for n, r in revisions.items()]
     stamp = spark.createDataFrame(stamps, "target int, dt date, clustering_id string, revision int, available_at timestamp")
-    frames = _frames(context.settings.features, rows, _write_slots(context, revisions))
     context.warehouse.overwrite_partitions_of_each(
-        [(table, frame.join(F.broadcast(stamp), "target")) for table, frame in frames], [r.partition for r in revisions]
+        [(table, frame.join(F.broadcast(stamp), "target")) for table, frame in frames], [r.partition for r in revisions.values()]
     )
-    written = {revision: found.get(USERS, 0) for revision, found in zip(revisions, sums, strict=True)}
+    written = {revision: sums[n].get(USERS, 0) for n, revision in revisions.items()}
     lines = [
-        (r.as_of, r.clustering_id, r.number, r.digest, r.available_at, written[r], *(found.get(c, 0) for c in window_columns()))
-        for r, found in zip(revisions, sums, strict=True)
+        (r.as_of, r.clustering_id, r.number, r.digest, r.available_at, written[r], *(sums[n].get(c, 0) for c in window_columns()))
+        for n, r in revisions.items()
     ]
     context.warehouse.merge(FEATURE_PUBLICATIONS, spark.createDataFrame(lines, FEATURE_PUBLICATIONS.schema))
     return written

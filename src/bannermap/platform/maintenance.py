@@ -1,4 +1,5 @@
-"""The job `maintain_warehouse`: old clusterings, bytes of pictures that nobody shows any more, files of older table versions.
+"""The job `maintain_warehouse`: old clusterings, lists by cells that were replaced, bytes of pictures that nobody shows any more,
+files of older table versions.
 
 Each part can be killed anywhere and run again. Ages are counted from the day that is given, never from the clock; only the files
 of older table versions are as old as they are.
@@ -6,6 +7,7 @@ of older table versions are as old as they are.
 
 from __future__ import annotations
 
+import datetime
 import functools
 import json
 from collections.abc import Sequence
@@ -15,13 +17,14 @@ from bannermap.platform.cli import Stage
 from bannermap.platform.erasing import compact, delete_matching, outdated_files, stored_names, vacuum, vacuuming
 from bannermap.platform.files import matches, read_text, remove, write_text
 from bannermap.platform.image_cache import ImageCache
-from bannermap.platform.retention import Kept, StoredClustering, expendable, first_kept_day, listed
+from bannermap.platform.retention import Kept, StoredCells, StoredClustering, expendable, expendable_cells, first_kept_day, listed
 from bannermap.platform.runs import JobContext, say
 from bannermap.platform.storage import Warehouse, sql_literal
 from bannermap.platform.tables import (
     ANALYSED_DAYS,
     BANNER_ASSIGNMENTS,
     BANNERS,
+    CELLS,
     CLUSTER_AUDIENCES,
     CLUSTER_DAYS,
     CLUSTER_LINEAGE,
@@ -35,6 +38,7 @@ from bannermap.platform.tables import (
     IMAGE_BYTES,
     IMAGE_FETCHES,
     NEAR_DUPLICATES,
+    NEIGHBOURS,
     THEMES,
     USER_CLUSTER_COUNTS,
     WAREHOUSE_TABLES,
@@ -60,6 +64,8 @@ def run(context: JobContext) -> None:
     """Do all parts; a dry run says what each would do."""
     with context.phase("remove old clusterings"):
         _remove_clusterings(context)
+    with context.phase("remove lists of older cells"):
+        _remove_cells(context)
     with context.phase("remove unused pictures"):
         _remove_images(context)
     with context.phase("tidy the tables"):
@@ -121,12 +127,40 @@ def _left_over(context: JobContext) -> list[str]:
 
 
 def _delete_clusterings(warehouse: Warehouse, table: Table, names: Sequence[str]) -> None:
+    _delete(warehouse, table, f"clustering_id IN ({', '.join(map(sql_literal, names))})")
+
+
+def _delete(warehouse: Warehouse, table: Table, where: str) -> None:
     from delta.tables import DeltaTable
 
     if warehouse.exists(table):
         warehouse.check(table)
-        where = f"clustering_id IN ({', '.join(map(sql_literal, names))})"
         DeltaTable.forPath(warehouse.spark, warehouse.path(table)).delete(where)
+
+
+def _remove_cells(context: JobContext) -> None:
+    """Neighbours by cells that were replaced before the first day that may be clustered again; the lists go before the cells, by
+    which a killed run finds the rest."""
+    warehouse = context.warehouse
+    rows = warehouse.read_or_empty(CELLS).select("encoder_id", "search", "dt", "cells_id").distinct().collect()
+    gone = expendable_cells([StoredCells(*row) for row in rows], _first_clustered_again(context))
+    context.run.metrics["cells_removed"] = float(len(gone))
+    would = "would go" if warehouse.read_only else "go"
+    say(f"lists by cells that were replaced {would}: {listed([f'{c.cells_id} of {c.dt}' for c in gone])}")
+    if gone and not warehouse.read_only:
+        for table, columns in ((NEIGHBOURS, ("cells_id", "encoder_id")), (CELLS, ("cells_id", "encoder_id", "dt"))):
+            each = {" AND ".join(f"{c} = {sql_literal(getattr(cells, c))}" for c in columns) for cells in gone}
+            _delete(warehouse, table, " OR ".join(f"({where})" for where in sorted(each)))
+
+
+def _first_clustered_again(context: JobContext) -> datetime.date | None:
+    """The first day within `clustering_days` or of the newest `keep_clusterings`."""
+    settings = context.settings.retention
+    since = first_kept_day(context.dt, settings.clustering_days)
+    if since is None:
+        return None
+    newest = context.warehouse.read_or_empty(CLUSTERINGS).select("dt").orderBy("dt", ascending=False)
+    return min([since, *(r["dt"] for r in newest.take(settings.keep_clusterings))])
 
 
 def _remove_images(context: JobContext) -> None:
@@ -186,5 +220,5 @@ def _tidy(context: JobContext, table: Table) -> int:
     return files
 
 
-PHASES = ("remove old clusterings", "remove unused pictures", "tidy the tables")
+PHASES = ("remove old clusterings", "remove lists of older cells", "remove unused pictures", "tidy the tables")
 STAGE = Stage("maintain_warehouse", run, PHASES)

@@ -6,6 +6,7 @@ What features were published from stays for ever: a feature row names clusters, 
 from __future__ import annotations
 
 import datetime
+import itertools
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -63,6 +64,42 @@ def expendable(clusterings: Iterable[StoredClustering], kept: Kept) -> list[Stor
     current = [c for n, c in enumerate(newest_first) if n < kept.newest or c.dt >= kept.since]
     stays = {c.clustering_id for c in current} | {c.previous for c in current} | set(kept.named)
     return [c for c in reversed(newest_first) if c.clustering_id not in stays]
+
+
+@dataclass(frozen=True, order=True)
+class StoredCells:
+    """Cells that a day learned, as far as it matters here.
+
+    Attributes:
+        encoder_id: of the vectors.
+        search: the settings that they follow from.
+        dt: the day; they are in force until the next day that learned cells of the same two.
+        cells_id: what their lists are stored under; days that learn the same cells share it.
+    """
+
+    encoder_id: str
+    search: str
+    dt: datetime.date
+    cells_id: str
+
+
+def expendable_cells(learned: Iterable[StoredCells], since: datetime.date | None) -> list[StoredCells]:
+    """Cells that no day from ``since`` on searches by: not to be made anew, nor to be read.
+
+    Args:
+        learned: all that are stored.
+        since: first day that may be clustered again; None keeps all.
+    """
+    ordered = sorted(learned)
+    last = [a for a, b in itertools.zip_longest(ordered, ordered[1:]) if not _replaced(a, b, since)]
+    needed = {(c.encoder_id, c.cells_id) for c in last}
+    return [c for c in ordered if (c.encoder_id, c.cells_id) not in needed]
+
+
+def _replaced(one: StoredCells, following: StoredCells | None, since: datetime.date | None) -> bool:
+    if following is None or since is None:
+        return False
+    return (one.encoder_id, one.search) == (following.encoder_id, following.search) and following.dt <= since
 
 
 def listed(names: Sequence[str], shown: int = 5) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 LOCAL = "local[*,4]"
 """All cores of this machine, each task tried four times as on a cluster: with local[*] a job fails with its first Python worker
 that the system kills for memory."""
+OPEN_FILES = "spark.sql.maxConcurrentOutputFileWriters"
 UNASKED = "local[*]"
 """What spark-submit sets where nobody names a master."""
 
@@ -47,6 +48,12 @@ def is_one_process(spark: SparkSession) -> bool:
     return master == "local" or master.startswith("local[")
 
 
+def partitions_at_once(spark: SparkSession) -> int | None:
+    """How many partitions a task can fill without sorting its rows, one less than it keeps open; None where every task sorts."""
+    most = int(spark.conf.get(OPEN_FILES, "0") or 0)
+    return max(most - 1, 1) if most else None
+
+
 def _defaults(settings: SparkSettings) -> dict[str, str]:
     from pyspark import SparkConf
 
@@ -65,12 +72,15 @@ def _defaults(settings: SparkSettings) -> dict[str, str]:
         # Delta reads its log with 50 partitions by default: a small commit then takes 2.1 s instead of 0.8 s.
         "spark.databricks.delta.snapshotPartitions": "2",
         # A task that writes rows of few partitions keeps a file of each open, where it would sort all its rows first by default;
-        # of more it sorts the rest. An open file holds up to a megabyte a column, most of it beyond Parquet's own account: with
-        # 64, a backfill of thirty days (hundreds of wide files at once) died of a heap of 2 GB.
-        "spark.sql.maxConcurrentOutputFileWriters": "8",
-        # What Parquet does account for, over all open files; by default 0.95 of the heap. A least size would fail a write.
-        "spark.hadoop.parquet.memory.pool.ratio": "0.4",
+        # of more it sorts the rest beside the open files, and a heap of 2 GB dies of that: writers of many partitions write so
+        # many at a time. An open file holds up to a megabyte a column, most of it beyond Parquet's own account.
+        OPEN_FILES: "6",
+        # What Parquet does account for, over all open files; by default 0.95 of the heap, beside 0.6 that Spark sorts in. A
+        # least size would fail a write.
+        "spark.hadoop.parquet.memory.pool.ratio": "0.25",
         "spark.hadoop.parquet.memory.min.chunk.size": "0",
+        # A task that reads holds a row group's columns whole; by default 128 MB.
+        "spark.hadoop.parquet.block.size": str(32 << 20),
         "spark.ui.showConsoleProgress": "false",
         # Spark's default, and what would show the key of pseudonyms (handed to a cluster's driver as a property) or the users of
         # erase_user (in the JVM's command line) on the environment page and in the event log.
