@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests/features"), str(ROOT / "src"), str(ROOT / "jobs")]
 
 from feature_kills import copied, killed_somewhere, prepared, rows_of  # noqa: E402 - tests are found by path
+from small_spark import SMALL  # noqa: E402
 
 from bannermap.platform.config import load_settings  # noqa: E402
 from bannermap.platform.session import build_session  # noqa: E402
@@ -32,7 +33,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    extra = {"spark.ui.enabled": "false", "spark.sql.shuffle.partitions": "2", "spark.driver.memory": "1g"}
+    extra = {**SMALL, "spark.driver.memory": "1g"}
     spark = build_session(load_settings(ROOT / "conf/base.yaml").spark.model_copy(update={"extra": extra}))
     rng, killed, unequal, began = random.Random(args.seed), Counter(), 0, time.monotonic()
     with tempfile.TemporaryDirectory(prefix="bannermap-feature-kills-") as folder:
