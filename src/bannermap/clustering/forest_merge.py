@@ -158,9 +158,9 @@ def _write_runs(packs: DataFrame, sample: Edges, nodes: int, folder: str, limits
     def order(batches: Batches) -> Iterator[pa.RecordBatch]:
         kept = list(batches)
         if parts := list(_packs_of(kept, kind)):
-            run, forest = kept[0]["run"][0].as_py(), spanning_forest(Edges.joined(parts))
-            _write_run(folder, run, forest)
-            yield batch_of(EDGE_RUNS, pa.array([run], pa.int32()), pa.array([len(forest)], pa.int64()))
+            run = kept[0]["run"][0].as_py()
+            _write_run(folder, run, spanning_forest(Edges.joined(parts)))
+            yield batch_of(EDGE_RUNS, pa.array([run], pa.int32()))
 
     sent = packs.mapInArrow(cut, EDGE_PACKS.schema).repartitionById(len(bounds) + 1, "run")
     written = sent.mapInArrow(order, EDGE_RUNS.schema).toArrow()

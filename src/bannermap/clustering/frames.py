@@ -50,7 +50,6 @@ EDGE_RUNS = _frame(
     "Files of edges that tasks have written, each stronger than all of the next.",
     key=("run",),
     run="int: number of the run, strongest first",
-    edges="bigint: that it holds",
 )
 CELL_COUNTS = _frame(
     "cell_counts",

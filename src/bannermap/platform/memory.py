@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -37,8 +37,7 @@ def peak_memory(roots: list[int]) -> Iterator[Peak]:
 
 def jvm_process(spark: SparkSession) -> int:
     """Process id of the driver's JVM, which may be the parent of this process or its child."""
-    jvm = spark.sparkContext._jvm
-    assert jvm is not None
+    jvm: Any = spark.sparkContext._jvm
     return int(jvm.java.lang.ProcessHandle.current().pid())
 
 
