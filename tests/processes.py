@@ -35,12 +35,12 @@ def overlay(world: Path, home: Path, spark: dict[str, str] | None = None) -> Pat
 
 
 def start(
-    job: str, config: Path, day: datetime.date, python: str = sys.executable, jobs: Path = ROOT / "jobs", home: Path = ROOT
+    job: str, config: Path, day: datetime.date, python: str = sys.executable, home: Path = ROOT, **variables: str
 ) -> subprocess.Popen:
     """The job in a process group of its own; its error stream goes to a file beside the configuration. What the environment
     has installed may be another checkout's package, so this one's goes first; an installation elsewhere has its own."""
-    line = [python, str(jobs / f"{job}.py"), "--config", str(config), "--date", str(day)]
-    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYSPARK_PYTHON")}
+    line = [python, str(home / f"jobs/{job}.py"), "--config", str(config), "--date", str(day)]
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYSPARK_PYTHON")} | variables
     environment |= {"PYTHONPATH": f"{ROOT}/src"} if home == ROOT else {}
     options = {"stdout": subprocess.PIPE, "text": True, "cwd": config.parent, "start_new_session": True}
     with (config.parent / ERRORS).open("w") as errors:
@@ -51,6 +51,28 @@ def complete(process: subprocess.Popen, config: Path) -> None:
     """Wait for a job, which must succeed."""
     printed = process.communicate()[0]
     assert process.returncode == 0, printed + (config.parent / ERRORS).read_text()[-8000:]
+
+
+def family(root: int) -> list[int]:
+    """A process and all that it started, they and theirs, in that order."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+    found = [root]
+    for pid in found:
+        found += [child for child, parent in parents.items() if parent == pid]
+    return found
+
+
+def runs_program(pid: int, words: bytes) -> bool:
+    """Whether a process is there whose command line has these words."""
+    try:
+        return words in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def checksums(spark, home: Path) -> dict[str, str]:

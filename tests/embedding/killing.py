@@ -18,7 +18,7 @@ import numpy as np
 import yaml
 from embedding_server import MODEL, Endpoint, Reply
 from PIL import Image
-from processes import ERRORS, start
+from processes import ERRORS, family, runs_program, start
 
 from bannermap.platform.storage import Warehouse
 from bannermap.platform.tables import BANNER_DAYS, EMBEDDINGS, IMAGE_BYTES, IMAGE_FETCHES
@@ -147,21 +147,5 @@ def _killed(whom: str, process: subprocess.Popen, rng: random.Random) -> bool:
 
 def _workers(root: int) -> list[int]:
     """Python processes that run tasks: forks of a daemon, itself a child of the JVM."""
-    parents = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue
-    family = [root]
-    for pid in family:
-        family += [child for child, parent in parents.items() if parent == pid]
-    daemons = [pid for pid in family if _is_daemon(pid)]
-    return [pid for pid in daemons if parents[pid] in daemons]
-
-
-def _is_daemon(pid: int) -> bool:
-    try:
-        return b"pyspark.daemon" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
+    daemons = [pid for pid in family(root) if runs_program(pid, b"pyspark.daemon")]
+    return [pid for daemon in daemons for pid in family(daemon)[1:] if pid in daemons]

@@ -13,6 +13,7 @@ from tiny_checkpoints import pictures, save
 
 from bannermap.embedding.decoding.borders import trimmed
 from bannermap.embedding.decoding.resizing import fitted
+from bannermap.embedding.encoders import backbone
 from bannermap.embedding.encoders.backbone import value_line
 from bannermap.embedding.encoders.interface import encode_pictures, make_encoder
 from bannermap.platform.errors import ConfigError
@@ -117,6 +118,14 @@ def test_without_a_preprocessor_families_have_their_usual_statistics(base_settin
         seen = (picture / 255.0 - mean) / std
         expected = pooled(kind, tmp_path / kind, torch.tensor(seen, dtype=torch.float32).permute(2, 0, 1)[None])
         assert vector == pytest.approx(unit(expected), abs=2e-6)
+
+
+def test_a_model_is_loaded_once_and_moves_to_the_device_of_the_next_task(make, monkeypatch):
+    encoder, loads, places = make("vit"), [], iter(("cpu", "meta", "meta"))
+    monkeypatch.setattr(backbone, "load_model", lambda *given, load=backbone.load_model: loads.append(given) or load(*given))
+    monkeypatch.setattr(backbone, "task_device", lambda: next(places))
+    found = [next(encoder._ready()[1].parameters()).device.type for _ in range(3)]
+    assert (found, len(loads)) == (["cpu", "meta", "meta"], 1)
 
 
 @pytest.mark.parametrize("given, pixel, seen", [

@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 from repository import ROOT
 
 from bannermap.launcher import environment, jars
-from bannermap.launcher.command import parse, spark_submit
+from bannermap.launcher.command import parse, place, spark_submit
 from bannermap.launcher.problem import Problem
 
 LAUNCHER = str(ROOT / "spark-submit.sh")
@@ -63,7 +63,8 @@ def test_memory_is_ours_unless_it_is_said(tmp_path):
     python = tmp_path / ".venv/bin/python"
 
     def memory(*options):
-        line, _ = spark_submit(ROOT, python, parse(["demo", *options]))
+        wanted = parse(["demo", *options])
+        line, _ = spark_submit(ROOT, python, wanted, place(ROOT, wanted))
         return line[line.index("--driver-memory") + 1] if "--driver-memory" in line else None
 
     assert memory() == "4g" and memory("--driver-memory", "2g") == "2g"
@@ -71,10 +72,11 @@ def test_memory_is_ours_unless_it_is_said(tmp_path):
 
 
 def test_spark_is_that_of_the_environment(tmp_path):
-    place = tmp_path / ".venv/lib/python3.11/site-packages/pyspark"
-    place.mkdir(parents=True)
-    _, variables = spark_submit(ROOT, tmp_path / ".venv/bin/python", parse(["demo"]))
-    assert variables["SPARK_HOME"] == str(place)
+    pyspark = tmp_path / ".venv/lib/python3.11/site-packages/pyspark"
+    pyspark.mkdir(parents=True)
+    wanted = parse(["demo"])
+    _, variables = spark_submit(ROOT, tmp_path / ".venv/bin/python", wanted, place(ROOT, wanted))
+    assert variables["SPARK_HOME"] == str(pyspark)
     assert variables["PYSPARK_PYTHON"] == variables["PYSPARK_DRIVER_PYTHON"] == str(tmp_path / ".venv/bin/python")
 
 

@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 
 from bannermap.launcher import checks, command, environment, server_jars
+from bannermap.launcher.masters import Place
+from bannermap.launcher.packing import ensure_packed
 from bannermap.launcher.problem import Problem
+from bannermap.launcher.sending import needs_archive
 
 
 def main(arguments: list[str]) -> int:
@@ -33,8 +36,9 @@ def _run(home: Path, arguments: list[str]) -> int:
             print(f"[bannermap] {problem}\nTests against a MongoDB server are skipped.", file=sys.stderr, flush=True)
         return checks.run_tests(home, python, wanted.job_options)
     command.check_job(home, wanted.job)
-    python = environment.python_path(home) if wanted.print_only else environment.ensure(home, (), checks.check_java())
-    line, variables = command.spark_submit(home, python, wanted)
+    place = command.place(home, wanted)
+    python = environment.python_path(home) if wanted.print_only else _made(home, place)
+    line, variables = command.spark_submit(home, python, wanted, place)
     if wanted.print_only:
         if not python.exists():
             print("[bannermap] without the environment, which the first run makes, its jars are not named", file=sys.stderr)
@@ -42,6 +46,15 @@ def _run(home: Path, arguments: list[str]) -> int:
         return 0
     sys.stdout.flush()
     return os.execve(line[0], line, {**os.environ, **variables})
+
+
+def _made(home: Path, place: Place) -> Path:
+    """The environment's Python; where executors need the environment too, its archive is there then."""
+    packed = needs_archive(place)
+    python = environment.ensure(home, ("pack",) if packed else (), checks.check_java())
+    if packed:
+        ensure_packed(home, python)
+    return python
 
 
 if __name__ == "__main__":

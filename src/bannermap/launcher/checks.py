@@ -54,6 +54,7 @@ def run_tests(home: Path, python: Path, options: list[str]) -> int:
         [str(bin_folder / "ruff"), "format", "--check", "."],
         [str(bin_folder / "mypy")],
         [str(bin_folder / "lint-imports")],
+        [str(bin_folder / "hadolint"), "conf/docker/Dockerfile"],
         [str(python), "-m", "pytest", "-n", workers, *BY_FILE, "--durations", "25"],
     ]
     for line in [[str(python), "-m", "pytest", *options]] if options else everything:

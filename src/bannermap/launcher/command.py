@@ -6,11 +6,13 @@ import ast
 import difflib
 import os
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bannermap.launcher.jars import jar_folder
+from bannermap.launcher.masters import Place, place_of
 from bannermap.launcher.problem import Problem
+from bannermap.launcher.sending import sent_along
 
 SPARK_OPTIONS = frozenset(
     (
@@ -96,24 +98,33 @@ def check_job(home: Path, job: str) -> None:
         raise Problem(f"There is no job '{job}'. {hint}")
 
 
-def spark_submit(home: Path, python: Path, wanted: Wanted) -> tuple[list[str], dict[str, str]]:
+def place(home: Path, wanted: Wanted) -> Place:
+    """Where a job will run; see `place_of`."""
+    return place_of(wanted.spark_options, _conf_folder(home))
+
+
+def spark_submit(home: Path, python: Path, wanted: Wanted, place: Place) -> tuple[list[str], dict[str, str]]:
     """The command and the variables it needs.
 
     Args:
         home: the repository.
         python: of the environment.
         wanted: the parsed command line, with a job.
+        place: where it will run.
+
+    Raises:
+        Problem: something of this machine cannot reach the driver.
     """
-    options = _with_our_jars(home, wanted.spark_options)
+    sent = sent_along(home, python, str(wanted.job), wanted.job_options, place)
+    options = _joined(wanted.spark_options, sent.options)
     given = wanted.has_spark_option("--driver-memory", "spark.driver.memory")
     if not given and not wanted.has_spark_option("--properties-file", "--properties-file"):
         options = ["--driver-memory", DRIVER_MEMORY, *options]
-    line = [str(python.parent / "spark-submit"), *options, str(home / "jobs" / f"{wanted.job}.py"), *wanted.job_options]
-    variables = {"PYSPARK_PYTHON": str(python), "PYSPARK_DRIVER_PYTHON": str(python)}
-    variables["SPARK_CONF_DIR"] = os.environ.get("SPARK_CONF_DIR", str(home / "conf/spark"))
+    line = [str(python.parent / "spark-submit"), *options, sent.application, *sent.job_options]
+    variables = {**sent.variables, "SPARK_CONF_DIR": str(_conf_folder(home))}
     variables["PATH"] = os.pathsep.join([str(python.parent), os.environ.get("PATH", "")])
-    for place in python.parent.parent.glob("lib/python*/site-packages/pyspark"):
-        variables["SPARK_HOME"] = str(place)  # another Spark's, left in the shell, has other jars
+    for found in python.parent.parent.glob("lib/python*/site-packages/pyspark"):
+        variables["SPARK_HOME"] = str(found)  # another Spark's, left in the shell, has other jars
     return line, variables
 
 
@@ -122,19 +133,22 @@ def quoted(line: list[str]) -> str:
     return shlex.join(line)
 
 
-def _with_our_jars(home: Path, options: list[str]) -> list[str]:
-    """The given options with our jars added to those that were named."""
-    ours = [str(p) for p in sorted(jar_folder(home).glob("*.jar"))]
-    rest: list[str] = []
-    words = iter(options)
+def _conf_folder(home: Path) -> Path:
+    return Path(os.environ.get("SPARK_CONF_DIR", home / "conf/spark"))
+
+
+def _joined(given: list[str], ours: Mapping[str, list[str]]) -> list[str]:
+    """The given options with ours added: lists become one, since spark-submit takes the last of two."""
+    lists = {name: list(values) for name, values in ours.items() if name != "--conf"}
+    rest: list[str] = [word for setting in ours.get("--conf", []) for word in ("--conf", setting)]
+    words = iter(given)
     for word in words:
-        if word == "--jars":
-            ours.append(next(words))
-        elif word.startswith("--jars="):
-            ours.append(word.partition("=")[2])
+        name, equals, value = word.partition("=")
+        if name in lists:
+            lists[name].append(value if equals else next(words))
         else:
             rest.append(word)
-    return ["--jars", ",".join(ours), *rest] if ours else rest
+    return [word for name, values in lists.items() if values for word in (name, ",".join(values))] + rest
 
 
 def _job_files(home: Path) -> list[Path]:

@@ -41,7 +41,7 @@ def ensure(home: Path, extras: Sequence[str], java: Path) -> Path:
         Problem: it could not be made; the text has the end of pip's.
     """
     folder, wanted = home / ".venv", {"pins": pins_digest(home), "extras": sorted(extras)}
-    with _alone(home):
+    with alone(home):
         made = _stamp(folder)
         if made.get("pins") != wanted["pins"] or not _is_wanted_python(python_path(home)):
             _make(folder)
@@ -79,7 +79,7 @@ def _is_wanted_python(python: Path) -> bool:
 
 
 def _make(folder: Path) -> None:
-    _say(f"making the environment in {folder} (some minutes, once; again only when {PINS} changes)")
+    say(f"making the environment in {folder} (some minutes, once; again only when {PINS} changes)")
     shutil.rmtree(folder, ignore_errors=True)
     try:
         venv.create(folder, with_pip=True, symlinks=True)
@@ -89,7 +89,7 @@ def _make(folder: Path) -> None:
 
 def _install(home: Path, extras: Sequence[str]) -> None:
     target = f"{home}[{','.join(extras)}]" if extras else str(home)
-    _say("installing packages" + (f" with {', '.join(extras)}" if extras else ""))
+    say("installing packages" + (f" with {', '.join(extras)}" if extras else ""))
     line = [str(python_path(home)), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-c", str(home / PINS)]
     done = subprocess.run([*line, "--editable", target], capture_output=True, text=True)
     if done.returncode:
@@ -100,12 +100,13 @@ def _install(home: Path, extras: Sequence[str]) -> None:
 
 
 @contextmanager
-def _alone(home: Path) -> Iterator[None]:
+def alone(home: Path) -> Iterator[None]:
     """Two launches at once must not make one environment together."""
     with (home / ".venv.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-def _say(message: str) -> None:
+def say(message: str) -> None:
+    """A line of the launcher's own."""
     print(f"[bannermap] {message}", flush=True)

@@ -82,9 +82,9 @@ def _defaults(settings: SparkSettings) -> dict[str, str]:
         # A task that reads holds a row group's columns whole; by default 128 MB.
         "spark.hadoop.parquet.block.size": str(32 << 20),
         "spark.ui.showConsoleProgress": "false",
-        # Spark's default, and what would show the key of pseudonyms (handed to a cluster's driver as a property) or the users of
-        # erase_user (in the JVM's command line) on the environment page and in the event log.
-        "spark.redaction.regex": r"(?i)secret|password|token|access[.]?key|bannermap_\w*key|erase_user",
+        # Spark's default, and what would show the key of pseudonyms (handed to a cluster's driver as a property), or of a catalogue
+        # of lineage, or the users of erase_user (in the JVM's command line) on the environment page and in the event log.
+        "spark.redaction.regex": r"(?i)secret|password|token|access[.]?key|api[.]?key|bannermap_\w*key|erase_user",
         # pandas writes nanoseconds, which Spark refuses to read as a timestamp; the readers of logs convert them.
         "spark.sql.legacy.parquet.nanosAsLong": "true",
         "spark.driver.memory": "4g",

@@ -24,7 +24,7 @@ from bannermap.embedding.encoders.checkpoints import (
     refuse_missing,
     weights_digest,
 )
-from bannermap.embedding.encoders.devices import TokenBatches, limit_threads, precision_of, task_device
+from bannermap.embedding.encoders.devices import TokenBatches, limit_threads, precision_of, release_cached_memory, task_device
 from bannermap.embedding.encoders.emphasis import emphasis_map
 from bannermap.embedding.encoders.interface import Encoded, seen_as, unit_rows
 from bannermap.platform.errors import ConfigError
@@ -155,16 +155,19 @@ class Backbone:
         return (pixels.float() * scale + shift).permute(0, 3, 1, 2).contiguous().to(dtype)
 
     def _ready(self) -> tuple[str, Any, frozenset[str], dict[str, Any]]:
-        """Device, model, missing weights, arguments; a process whose next task has another device loads again."""
+        """Device, model, missing weights, arguments; loaded once, and moved when a process' next task has another device."""
         import torch
 
         device = task_device()
-        if self._loaded is None or self._loaded[0] != device:
-            self._loaded = None
+        if self._loaded is None:
             limit_threads()
             model, missing = self._load_checked()
             model.to(device=device, dtype={"fp32": torch.float32, "bf16": torch.bfloat16}[precision_of(self._settings)])  # type: ignore[call-arg]
             self._loaded = device, model, missing, self._arguments(model)
+        elif self._loaded[0] != device:
+            self._loaded[1].to(device=device)
+            release_cached_memory()  # of the device that it leaves to another process' task
+            self._loaded = device, *self._loaded[1:]
         return self._loaded
 
     def _load_checked(self) -> tuple[PreTrainedModel, frozenset[str]]:

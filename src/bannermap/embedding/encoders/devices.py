@@ -98,7 +98,7 @@ class TokenBatches:
                 if len(here) == 1 or not _tells_of_memory(error):
                     raise
                 self.max_batch_tokens = len(here) // 2 * tokens
-                _release_cached_memory()
+                release_cached_memory()
                 continue
             done |= zip(here, rows, strict=True)
             at += len(here)
@@ -109,8 +109,8 @@ def _tells_of_memory(error: RuntimeError) -> bool:
     return any(words in str(error).lower() for words in OUT_OF_MEMORY)
 
 
-def _release_cached_memory() -> None:
-    """Give back what the failed pass left, so that the smaller one finds it in one piece."""
+def release_cached_memory() -> None:
+    """Give back to the device what torch keeps of it: after a pass that failed, or when a model has left."""
     import torch
 
     if torch.cuda.is_available():
