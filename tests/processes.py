@@ -19,10 +19,10 @@ from bannermap.platform.tables import ALL_TABLES, RUNS
 ERRORS = "stderr.txt"
 
 
-def overlay(world: Path, home: Path, spark: dict[str, str] | None = None) -> Path:
-    """A configuration for a warehouse and a report below ``home``, on the logs and images of a sample world."""
+def overlay(world: Path, home: Path, spark: dict[str, str] | None = None, warehouse: str | None = None) -> Path:
+    """A configuration on a sample world's logs and images; warehouse (if it is not elsewhere) and report are below ``home``."""
     logs = {"banner_log": f"{world}/banner_log", "event_log": f"{world}/event_log", "images": f"{world}/images"}
-    paths = {**logs, "warehouse": f"{home}/warehouse", "report": f"{home}/report"}
+    paths = {**logs, "warehouse": warehouse or f"{home}/warehouse", "report": f"{home}/report"}
     home.mkdir(exist_ok=True)
     sections = {
         "paths": paths,

@@ -1,19 +1,20 @@
-"""The chain on a standalone cluster, from the built wheel in an environment of its own: the same tables as in one process."""
+"""The chain on a standalone cluster, from the built wheel in an environment of its own: the same tables as in one process, a day
+of them on S3."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import sysconfig
-import time
 from pathlib import Path
 
 import pytest
 from processes import ROOT, checksums, complete, overlay, start
-from small_spark import COMPILED, INTERPRETED, JVM
+from s3_server import download, running_s3, s3_jars, upload, variables
+from small_spark import COMPILED, INTERPRETED
+from standalone import on_cluster, running_cluster
 
 from bannermap.sample.world import days_of
 
@@ -49,65 +50,28 @@ def environment(tmp_path_factory) -> Path:
     subprocess.run([*pip, "install", "--no-deps", "--no-index", "--target", packages, wheel], check=True)
     # A path file makes the pinned packages importable but not the checkout, which they know by a path file of their own.
     (packages / "pinned.pth").write_text(sysconfig.get_path("purelib"))
-    shutil.copytree(Path(sys.prefix) / "jars", home / "env/jars")
+    for folder in ("jars", "s3-jars"):
+        if (Path(sys.prefix) / folder).is_dir():
+            shutil.copytree(Path(sys.prefix) / folder, home / "env" / folder)
     shutil.copytree(ROOT / "jobs", home / "jobs", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "conf", home / "conf")
     return home
 
 
 @pytest.fixture(scope="module")
-def master(environment, tmp_path_factory):
-    """A standalone master and two workers on loopback; they inherit no path of this process."""
-    import pyspark
-
-    spark_home, logs = Path(pyspark.__file__).parent, tmp_path_factory.mktemp("cluster")
-    port, clean = free_port(), {k: os.environ[k] for k in ("PATH", "HOME", "JAVA_HOME", "LANG") if k in os.environ}
-    clean |= {"SPARK_HOME": str(spark_home), "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_NO_DAEMONIZE": "1"}
-    address, started = f"spark://127.0.0.1:{port}", []
-
-    def launch(name: str, *line: str) -> Path:
-        log = logs / f"{name}.log"
-        command = [str(spark_home / "bin/spark-class"), *line]
-        with log.open("w") as out:
-            started.append(subprocess.Popen(command, env=clean, cwd=logs, stdout=out, stderr=subprocess.STDOUT))
-        return log
-
-    launch("master", "org.apache.spark.deploy.master.Master", "--host", "127.0.0.1", "--port", str(port), "--webui-port", "0")
-    size = ("--cores", "1", "--memory", "1g", "--webui-port", "0", "--host", "127.0.0.1")
-    workers = [
-        launch(f"worker-{n}", "org.apache.spark.deploy.worker.Worker", *size, "--work-dir", str(logs / f"work-{n}"), address)
-        for n in (1, 2)
-    ]
-    wait_until(lambda: all("Successfully registered" in log.read_text() for log in workers), workers)
-    yield address
-    for process in reversed(started):
-        process.terminate()
-    for process in started:
-        process.wait(30)
+def s3():
+    """Port of a server that speaks S3's protocol, which this process and the cluster find by the standard variables."""
+    with running_s3() as port, pytest.MonkeyPatch.context() as patch:
+        for name, value in variables(port).items():
+            patch.setenv(name, value)
+        yield port
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_until(condition, logs: list[Path], limit_s: float = 120.0) -> None:
-    end = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < end, "\n".join(log.read_text()[-2000:] for log in logs)
-        time.sleep(0.3)
-
-
-def on_cluster(master: str) -> dict[str, str]:
-    return {
-        "spark.executor.extraJavaOptions": JVM,
-        "spark.master": master,
-        "spark.executor.memory": "768m",
-        "spark.executor.cores": "1",
-        "spark.driver.host": "127.0.0.1",
-        "spark.driver.bindAddress": "127.0.0.1",
-    }
+@pytest.fixture(scope="module")
+def master(environment, s3, tmp_path_factory):
+    """Address of a cluster that knows where the server is."""
+    with running_cluster(tmp_path_factory.mktemp("cluster"), variables(s3)) as (address, _):
+        yield address
 
 
 @pytest.mark.slow
@@ -125,13 +89,19 @@ def test_executors_know_the_wheel_and_nothing_of_the_checkout(environment, maste
 
 
 @pytest.mark.slow
-def test_a_cluster_gives_the_tables_of_one_process(environment, master, chain, spark, tmp_path):
+def test_a_cluster_gives_the_tables_of_one_process_on_a_disk_and_on_s3(environment, master, s3, chain, spark, tmp_path):
     settings, warehouse, _ = chain
-    world, home = Path(settings.paths.banner_log).parent, tmp_path / "spread"
+    world, home, back = Path(settings.paths.banner_log).parent, tmp_path / "spread", tmp_path / "back"
     installed = {"python": str(environment / "env/bin/python"), "jobs": environment / "jobs", "home": environment}
-    for day, expressions in zip(days_of(settings.sample), (COMPILED, INTERPRETED), strict=True):
-        spread = overlay(world, home, on_cluster(master) | expressions)
-        complete(start("daily_pipeline", spread, day, **installed), spread)
+    first, second = days_of(settings.sample)
+    spread = overlay(world, home, on_cluster(master) | COMPILED)
+    complete(start("daily_pipeline", spread, first, **installed), spread)
+    s3_jars()
+    on_s3 = upload(s3, home / "warehouse", "moved")
+    spread = overlay(world, home, on_cluster(master) | INTERPRETED, on_s3)
+    complete(start("daily_pipeline", spread, second, **installed), spread)
+    download(s3, "moved", back / "warehouse")
     expected = checksums(spark, Path(warehouse.root).parent)
-    assert checksums(spark, home) == expected
+    assert checksums(spark, back) == expected
+    assert not list((back / "warehouse/_staging").rglob("*.parquet")), "nothing is left aside"
     assert {"embeddings", "cluster_members", "cluster_lineage", "themes", "user_features"} <= set(expected)

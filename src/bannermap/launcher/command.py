@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import itertools
 import os
 import shlex
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from bannermap.launcher.jars import jar_folder
 from bannermap.launcher.problem import Problem
+from bannermap.launcher.s3_jars import s3_jar_folder, wants_s3
 
 SPARK_OPTIONS = frozenset(
     (
@@ -104,7 +106,8 @@ def spark_submit(home: Path, python: Path, wanted: Wanted) -> tuple[list[str], d
         python: of the environment.
         wanted: the parsed command line, with a job.
     """
-    options = _with_our_jars(home, wanted.spark_options)
+    folders = [jar_folder(home), *([s3_jar_folder(home)] if names_s3(home, wanted) else [])]
+    options = _with_our_jars(folders, wanted.spark_options)
     given = wanted.has_spark_option("--driver-memory", "spark.driver.memory")
     if not given and not wanted.has_spark_option("--properties-file", "--properties-file"):
         options = ["--driver-memory", DRIVER_MEMORY, *options]
@@ -122,9 +125,17 @@ def quoted(line: list[str]) -> str:
     return shlex.join(line)
 
 
-def _with_our_jars(home: Path, options: list[str]) -> list[str]:
+def names_s3(home: Path, wanted: Wanted) -> bool:
+    """Whether the job reads or writes ``s3a://``, as far as its options and configurations tell."""
+    options = wanted.job_options
+    named = [after for word, after in itertools.pairwise(options) if word == "--config"]
+    named += [word.partition("=")[2] for word in options if word.startswith("--config=")]
+    return wants_s3(options, [home / "conf/base.yaml", *map(Path, named)])
+
+
+def _with_our_jars(folders: list[Path], options: list[str]) -> list[str]:
     """The given options with our jars added to those that were named."""
-    ours = [str(p) for p in sorted(jar_folder(home).glob("*.jar"))]
+    ours = [str(p) for folder in folders for p in sorted(folder.glob("*.jar"))]
     rest: list[str] = []
     words = iter(options)
     for word in words:
