@@ -182,9 +182,20 @@ def process_of(pid: int) -> str:
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
-        return f"{pid}:{'unknown' if not Path('/proc/self').exists() else ''}"
+        return f"{pid}:{'' if Path('/proc/self').exists() or not _answers(pid) else 'unknown'}"
     state, *rest = text.rpartition(")")[2].split()
     return f"{pid}:{'' if state == 'Z' else rest[18]}"
+
+
+def _answers(pid: int) -> bool:
+    """Whether there is such a process, where no file system tells more."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def is_conflict(error: BaseException) -> bool:
