@@ -25,7 +25,7 @@ def run(settings: Settings, given: argparse.Namespace) -> None:
     """Calibrate and print the figures."""
     request = Request(given.out, given.method, given.dimensions, given.vectors, given.rows, given.seed)
     encoder_id = encoder_to_calibrate(settings)
-    spark = build_session(settings.spark)
+    spark = build_session(settings.spark, settings.paths)
     try:
         say(calibrate(spark, settings, request, encoder_id))
     finally:

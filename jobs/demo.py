@@ -20,7 +20,7 @@ def run(settings: Settings) -> None:
     check_before_start(STAGES, settings)
     drawn = write_world(settings.sample)
     say(f"sample world of {settings.sample.days} days in {settings.sample.out}" + (": drawn" if drawn else ": there already"))
-    spark, days, runs = build_session(settings.spark), days_of(settings.sample), []
+    spark, days, runs = build_session(settings.spark, settings.paths), days_of(settings.sample), []
     warehouse = Warehouse(spark, settings.paths.warehouse)
     for day in days:
         runs += [run_stage(stage, warehouse, settings, day) for stage in STAGES if stage is not REPORT or day == days[-1]]

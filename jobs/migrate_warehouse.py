@@ -18,7 +18,7 @@ from bannermap.platform.tables import WAREHOUSE_TABLES, user_banner_days, user_f
 
 def run(settings: Settings, arguments: argparse.Namespace) -> None:
     """Migrate the tables, with the exports that are configured; fail at the end where one was refused."""
-    wide, spark = settings.features, build_session(settings.spark)
+    wide, spark = settings.features, build_session(settings.spark, settings.paths)
     exports = user_features_wide(wide.wide_themes, wide.wide_events), user_feature_lists(wide.wide_themes)
     partials = user_banner_days(wide.user_buckets)
     tables = {t.name: t for t in (*WAREHOUSE_TABLES, *exports, partials)}

@@ -37,7 +37,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
     given = [
         w for name, values in (("--config", arguments.config), ("--set", arguments.overrides)) for v in values for w in (name, v)
     ]
-    spark = build_session(settings.spark)
+    spark = build_session(settings.spark, settings.paths)
     try:
         warehouse = Warehouse(spark, settings.paths.warehouse, read_only=True)
         if arguments.run:

@@ -19,10 +19,10 @@ from bannermap.platform.tables import ALL_TABLES, RUNS
 ERRORS = "stderr.txt"
 
 
-def overlay(world: Path, home: Path, spark: dict[str, str] | None = None) -> Path:
-    """A configuration for a warehouse and a report below ``home``, on the logs and images of a sample world."""
+def overlay(world: Path, home: Path, spark: dict[str, str] | None = None, warehouse: str | None = None) -> Path:
+    """A configuration on a sample world's logs and images; warehouse (if it is not elsewhere) and report are below ``home``."""
     logs = {"banner_log": f"{world}/banner_log", "event_log": f"{world}/event_log", "images": f"{world}/images"}
-    paths = {**logs, "warehouse": f"{home}/warehouse", "report": f"{home}/report"}
+    paths = {**logs, "warehouse": warehouse or f"{home}/warehouse", "report": f"{home}/report"}
     home.mkdir(exist_ok=True)
     sections = {
         "paths": paths,
@@ -51,20 +51,6 @@ def complete(process: subprocess.Popen, config: Path) -> None:
     """Wait for a job, which must succeed."""
     printed = process.communicate()[0]
     assert process.returncode == 0, printed + (config.parent / ERRORS).read_text()[-8000:]
-
-
-def family(root: int) -> list[int]:
-    """A process and all that it started, they and theirs, in that order."""
-    parents = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue
-    found = [root]
-    for pid in found:
-        found += [child for child, parent in parents.items() if parent == pid]
-    return found
 
 
 def runs_program(pid: int, words: bytes) -> bool:

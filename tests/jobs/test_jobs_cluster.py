@@ -1,22 +1,23 @@
-"""The chain on a standalone cluster, from the archive that the launcher packs, executors killed: the tables of one process."""
+"""The chain on a standalone cluster, from the archive that the launcher packs, executors killed, a day of the tables on S3: the
+tables of one process."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import sysconfig
 import tarfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from processes import ROOT, checksums, complete, family, overlay, runs_program, start
-from small_spark import COMPILED, INTERPRETED, JVM
+from processes import ROOT, checksums, complete, overlay, start
+from s3_server import download, running_s3, s3_jars, upload, variables
+from small_spark import COMPILED, INTERPRETED
+from standalone import Cluster, on_cluster, running_cluster
 
 from bannermap.launcher.packing import ARCHIVE_NAME, PYTHON_THERE, pack
 from bannermap.sample.world import days_of
@@ -57,30 +58,6 @@ class Installed:
         return str(self.home / "bin/python")
 
 
-@dataclass(frozen=True)
-class Cluster:
-    """A standalone master with two workers.
-
-    Attributes:
-        address: of the master.
-        workers: their processes.
-        logs: of the workers.
-    """
-
-    address: str
-    workers: list[subprocess.Popen]
-    logs: list[Path]
-
-    def executors(self) -> list[int]:
-        """Processes that run tasks now."""
-        below = [pid for worker in self.workers for pid in family(worker.pid)[1:]]
-        return [pid for pid in below if runs_program(pid, b"CoarseGrainedExecutorBackend")]
-
-    def killed(self) -> int:
-        """Executors that ended by SIGKILL, as the workers tell."""
-        return sum(log.read_text().count("exitStatus 137") for log in self.logs)
-
-
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory) -> Installed:
     """Packed as the launcher does it, but for the packages: these are found where they are, and are not in the archive."""
@@ -93,63 +70,30 @@ def installed(tmp_path_factory) -> Installed:
     pack(ROOT, home / "bare", Path(sys.executable), archive)
     with tarfile.open(archive) as file:
         file.extractall(home / "there", filter="fully_trusted")
-    shutil.copytree(Path(sys.prefix) / "jars", home / "there/jars")
+    for folder in ("jars", "s3-jars"):
+        if (Path(sys.prefix) / folder).is_dir():
+            shutil.copytree(Path(sys.prefix) / folder, home / "there" / folder)
     return Installed(home / "there", archive)
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    """A standalone master and two workers on loopback; they inherit no path of this process."""
-    import pyspark
-
-    spark_home, logs = Path(pyspark.__file__).parent, tmp_path_factory.mktemp("cluster")
-    port, clean = free_port(), {k: os.environ[k] for k in ("PATH", "HOME", "JAVA_HOME", "LANG") if k in os.environ}
-    clean |= {"SPARK_HOME": str(spark_home), "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_NO_DAEMONIZE": "1"}
-    address = f"spark://127.0.0.1:{port}"
-
-    def launch(name: str, *line: str) -> tuple[subprocess.Popen, Path]:
-        log = logs / f"{name}.log"
-        command = [str(spark_home / "bin/spark-class"), f"org.apache.spark.deploy.{line[0]}", *line[1:]]
-        with log.open("w") as out:
-            return subprocess.Popen(command, env=clean, cwd=logs, stdout=out, stderr=subprocess.STDOUT), log
-
-    place = ("--host", "127.0.0.1", "--webui-port", "0")
-    master, _ = launch("master", "master.Master", "--port", str(port), *place)
-    size = ("--cores", "1", "--memory", "1g", *place)
-    pairs = [launch(f"worker-{n}", "worker.Worker", *size, "--work-dir", str(logs / f"work-{n}"), address) for n in (1, 2)]
-    found = Cluster(address, [process for process, _ in pairs], [log for _, log in pairs])
-    wait_until(lambda: all("Successfully registered" in log.read_text() for log in found.logs), found.logs)
-    yield found
-    for process in (*found.workers, master):
-        process.terminate()
-    for process in (*found.workers, master):
-        process.wait(30)
+def s3():
+    """Port of a server that speaks S3's protocol, which this process and the cluster find by the standard variables."""
+    with running_s3() as port, pytest.MonkeyPatch.context() as patch:
+        for name, value in variables(port).items():
+            patch.setenv(name, value)
+        yield port
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+@pytest.fixture(scope="module")
+def cluster(s3, tmp_path_factory):
+    """A cluster that knows where the server is."""
+    with running_cluster(tmp_path_factory.mktemp("cluster"), variables(s3)) as found:
+        yield found
 
 
-def wait_until(condition, logs: list[Path], limit_s: float = 120.0) -> None:
-    end = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < end, "\n".join(log.read_text()[-2000:] for log in logs)
-        time.sleep(0.3)
-
-
-def on_cluster(cluster: Cluster, installed: Installed) -> dict[str, str]:
-    return {
-        "spark.executor.extraJavaOptions": JVM,
-        "spark.master": cluster.address,
-        "spark.archives": f"{installed.archive}#{ARCHIVE_NAME}",
-        "spark.executor.memory": "768m",
-        "spark.executor.cores": "1",
-        "spark.locality.wait": "0s",  # two executors of one machine: to wait for the other's turn never pays
-        "spark.driver.host": "127.0.0.1",
-        "spark.driver.bindAddress": "127.0.0.1",
-    }
+def of_archive(cluster: Cluster, installed: Installed) -> dict[str, str]:
+    return on_cluster(cluster) | {"spark.archives": f"{installed.archive}#{ARCHIVE_NAME}"}
 
 
 def kill_executor_in(phase: str, job: subprocess.Popen, cluster: Cluster) -> None:
@@ -163,7 +107,7 @@ def kill_executor_in(phase: str, job: subprocess.Popen, cluster: Cluster) -> Non
 
 @pytest.mark.slow
 def test_executors_know_the_archive_and_nothing_of_the_checkout(installed, cluster, tmp_path):
-    config = overlay(tmp_path, tmp_path / "asked", on_cluster(cluster, installed))
+    config = overlay(tmp_path, tmp_path / "asked", of_archive(cluster, installed))
     (tmp_path / "ask.py").write_text(WHERE_FROM)
     clean = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"PYSPARK_PYTHON": PYTHON_THERE}
     line = [installed.python, tmp_path / "ask.py", config]
@@ -176,17 +120,26 @@ def test_executors_know_the_archive_and_nothing_of_the_checkout(installed, clust
 
 
 @pytest.mark.slow
-def test_a_cluster_gives_the_tables_of_one_process_though_executors_are_killed(installed, cluster, chain, spark, tmp_path):
+def test_a_cluster_gives_the_tables_of_one_process_on_a_disk_and_on_s3_though_executors_are_killed(
+    installed, cluster, s3, chain, spark, tmp_path
+):
     settings, warehouse, _ = chain
-    world, home = Path(settings.paths.banner_log).parent, tmp_path / "spread"
+    world, home, back = Path(settings.paths.banner_log).parent, tmp_path / "spread", tmp_path / "back"
     there = {"python": installed.python, "home": installed.home, "PYSPARK_PYTHON": PYTHON_THERE}
-    days = zip(days_of(settings.sample), (COMPILED, INTERPRETED), KILLED_IN, strict=True)
-    for number, (day, expressions, phase) in enumerate(days, 1):
-        spread = overlay(world, home, on_cluster(cluster, installed) | expressions)
+    first, second = days_of(settings.sample)
+
+    def run(day, expressions, address, phase):
+        spread = overlay(world, home, of_archive(cluster, installed) | expressions, address)
         job = start("daily_pipeline", spread, day, **there)
         kill_executor_in(phase, job, cluster)
         complete(job, spread)
-        assert cluster.killed() == number
+
+    run(first, COMPILED, None, KILLED_IN[0])
+    s3_jars()
+    run(second, INTERPRETED, upload(s3, home / "warehouse", "moved"), KILLED_IN[1])
+    assert cluster.killed() == 2
+    download(s3, "moved", back / "warehouse")
     expected = checksums(spark, Path(warehouse.root).parent)
-    assert checksums(spark, home) == expected
+    assert checksums(spark, back) == expected
+    assert not list((back / "warehouse/_staging").rglob("*.parquet")), "nothing is left aside"
     assert {"embeddings", "cluster_members", "cluster_lineage", "themes", "user_features"} <= set(expected)

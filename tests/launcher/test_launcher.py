@@ -15,8 +15,9 @@ from packaging.utils import canonicalize_name
 from repository import ROOT
 
 from bannermap.launcher import environment, jars
-from bannermap.launcher.command import parse, place, spark_submit
+from bannermap.launcher.command import Wanted, names_s3, parse, place, spark_submit
 from bannermap.launcher.problem import Problem
+from bannermap.launcher.s3_jars import s3_jar_folder
 
 LAUNCHER = str(ROOT / "spark-submit.sh")
 
@@ -51,6 +52,22 @@ def test_options_go_to_whom_they_belong():
 def test_jars_that_are_given_join_ours():
     line = shlex.split(launch("demo", "--jars", "mine.jar", "--print-command").stdout)
     assert line[line.index("--jars") + 1].endswith("mine.jar") and line.count("--jars") == 1
+
+
+def test_a_command_that_names_s3_is_known_by_its_options_and_configurations(tmp_path):
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf/base.yaml").write_text("paths: {warehouse: here}")
+    (tmp_path / "cloud.yaml").write_text("paths: {warehouse: s3a://bucket/w}")
+    for options, told in (
+        ([], False),
+        (["--set", "paths.warehouse=s3a://b/w"], True),
+        (["--config", f"{tmp_path}/cloud.yaml"], True),
+        ([f"--config={tmp_path}/cloud.yaml"], True),
+        (["--config", f"{tmp_path}/none.yaml", "--date", "2026-01-01"], False),
+    ):
+        assert names_s3(tmp_path, Wanted("demo", job_options=options)) == told
+    line = shlex.split(launch("demo", "--set", "paths.warehouse=s3a://b/w", "--print-command").stdout)
+    assert ("s3-jars/hadoop-aws" in line[line.index("--jars") + 1]) == s3_jar_folder(ROOT).is_dir()
 
 
 def test_all_options_of_the_tests_are_for_pytest():

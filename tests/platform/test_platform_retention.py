@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -176,3 +177,28 @@ def test_bytes_in_the_table_go_and_tables_become_few_files(warehouse, base_setti
     assert stored(warehouse, IMAGE_BYTES, "content_hash") == {hashes[n] for n in ("young", "medoid", "shared")}
     assert stored(warehouse, CLUSTERINGS) == set("abcdef") and len(stored(warehouse, BANNERS, "banner_id")) == 8
     assert len(warehouse.read(BANNERS).inputFiles()) == 1
+
+
+def test_what_killed_runs_left_goes_when_it_is_old_and_nothing_else(warehouse, base_settings, capsys):
+    root = Path(warehouse.root)
+    old = (
+        "_staging/cluster_banners/2026-01-01-aa/forest.parquet",
+        "user_features/_staging/dt=2026-01-01/part",
+        "_claims/x/1.json",
+    )
+    young = ("_staging/embed_banners/dt=2026-01-02/part", "_staging/cluster_banners/2026-01-03-bb/old.parquet")
+    kept = ("user_features/_aside/dt=2026-01-01/part", "user_features/dt=2026-01-01/part", "_running/note.json")
+    for name in (*old, *young, *kept):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("x")
+        os.utime(root / name, (0, 0) if name not in young[:1] else None)
+    (root / "_staging/cluster_banners/2026-01-03-bb/new.parquet").write_text("x")
+    (root / "_staging/cluster_banners/2026-01-04-cc").mkdir()
+    os.utime(root / "_staging/cluster_banners/2026-01-04-cc", (0, 0))
+    run_stage(STAGE, Warehouse(warehouse.spark, warehouse.root, read_only=True), base_settings, TODAY)
+    assert "4 folders in which nothing was written for 168 hours would go" in capsys.readouterr().out
+    assert all((root / name).exists() for name in (*old, *young, *kept))
+    assert run_stage(STAGE, warehouse, base_settings, TODAY).metrics["left_over_folders_removed"] == 4
+    assert not [name for name in old if (root / name).parent.exists()]
+    assert all((root / name).exists() for name in (*young, *kept))
+    assert not (root / "_staging/cluster_banners/2026-01-04-cc").exists()

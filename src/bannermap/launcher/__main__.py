@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from bannermap.launcher import checks, command, environment, server_jars
+from bannermap.launcher import checks, command, environment, s3_jars, server_jars
 from bannermap.launcher.masters import Place
 from bannermap.launcher.packing import ensure_packed
 from bannermap.launcher.problem import Problem
@@ -30,14 +30,18 @@ def _run(home: Path, arguments: list[str]) -> int:
         return 0 if not arguments or set(arguments) & {"-h", "--help"} else 2
     if wanted.job == command.TEST:
         python = environment.ensure(home, ("lint", "test"), checks.check_java())
-        try:
-            server_jars.ensure_server_jars(home, python, checks.check_java())
-        except Problem as problem:
-            print(f"[bannermap] {problem}\nTests against a MongoDB server are skipped.", file=sys.stderr, flush=True)
+        fetches = ((server_jars.ensure_server_jars, "a MongoDB server"), (s3_jars.ensure_s3_jars, "S3"))
+        for fetch, what in fetches:
+            try:
+                fetch(home, python, checks.check_java())
+            except Problem as problem:
+                print(f"[bannermap] {problem}\nTests against {what} are skipped.", file=sys.stderr, flush=True)
         return checks.run_tests(home, python, wanted.job_options)
     command.check_job(home, wanted.job)
     place = command.place(home, wanted)
     python = environment.python_path(home) if wanted.print_only else _made(home, place)
+    if not wanted.print_only and command.names_s3(home, wanted):
+        s3_jars.ensure_s3_jars(home, python, checks.check_java())
     line, variables = command.spark_submit(home, python, wanted, place)
     if wanted.print_only:
         if not python.exists():

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ast
 import difflib
+import itertools
 import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bannermap.launcher.jars import jar_folder
 from bannermap.launcher.masters import Place, place_of
 from bannermap.launcher.problem import Problem
+from bannermap.launcher.s3_jars import s3_jar_folder, wants_s3
 from bannermap.launcher.sending import sent_along
 
 SPARK_OPTIONS = frozenset(
@@ -115,7 +118,8 @@ def spark_submit(home: Path, python: Path, wanted: Wanted, place: Place) -> tupl
     Raises:
         Problem: something of this machine cannot reach the driver.
     """
-    sent = sent_along(home, python, str(wanted.job), wanted.job_options, place)
+    folders = [jar_folder(home), *([s3_jar_folder(home)] if names_s3(home, wanted) else [])]
+    sent = sent_along(home, python, str(wanted.job), wanted.job_options, place, folders)
     options = _joined(wanted.spark_options, sent.options)
     given = wanted.has_spark_option("--driver-memory", "spark.driver.memory")
     if not given and not wanted.has_spark_option("--properties-file", "--properties-file"):
@@ -131,6 +135,14 @@ def spark_submit(home: Path, python: Path, wanted: Wanted, place: Place) -> tupl
 def quoted(line: list[str]) -> str:
     """A command as one line that a shell takes."""
     return shlex.join(line)
+
+
+def names_s3(home: Path, wanted: Wanted) -> bool:
+    """Whether the job reads or writes ``s3a://``, as far as its options and configurations tell."""
+    options = wanted.job_options
+    named = [after for word, after in itertools.pairwise(options) if word == "--config"]
+    named += [word.partition("=")[2] for word in options if word.startswith("--config=")]
+    return wants_s3(options, [home / "conf/base.yaml", *map(Path, named)])
 
 
 def _conf_folder(home: Path) -> Path:

@@ -95,6 +95,24 @@ def resolve(java: Path, spark_jars: Path, coordinates: tuple[str, str, str], scr
     Raises:
         Problem: something could not be fetched; the text says why.
     """
+    return _retrieved(java, spark_jars, ["-dependency", *coordinates], ":".join(coordinates), scratch)
+
+
+def resolve_module(java: Path, spark_jars: Path, module: str, title: str, scratch: Path) -> Path:
+    """`resolve` for what one jar's coordinates cannot say: several jars, some without what they name.
+
+    Args:
+        java: as of `resolve`.
+        spark_jars: as of `resolve`.
+        module: text of an Ivy file.
+        title: what it is, for messages.
+        scratch: an empty folder.
+    """
+    (scratch / "ivy.xml").write_text(module)
+    return _retrieved(java, spark_jars, ["-ivy", str(scratch / "ivy.xml")], title, scratch)
+
+
+def _retrieved(java: Path, spark_jars: Path, wanted: list[str], title: str, scratch: Path) -> Path:
     maven = Path.home() / ".m2"
     settings = read_settings(maven / "settings.xml")
     address = settings.mirror or central_address(spark_jars)
@@ -103,12 +121,12 @@ def resolve(java: Path, spark_jars: Path, coordinates: tuple[str, str, str], scr
         (scratch / "ivysettings.xml").write_text(IVY_SETTINGS.format(root=root))
         options = ["-settings", str(scratch / "ivysettings.xml"), "-cache", str(scratch / "cache"), "-confs", "default"]
         retrieve = ["-types", "jar", "-retrieve", f"{scratch}/jars/[artifact]-[revision].[ext]"]
-        line = [str(java), "-cp", f"{spark_jars}/*", "org.apache.ivy.Main", *options, "-dependency", *coordinates, *retrieve]
+        line = [str(java), "-cp", f"{spark_jars}/*", "org.apache.ivy.Main", *options, *wanted, *retrieve]
         done = subprocess.run(line, capture_output=True, text=True)
     if done.returncode or not (scratch / "jars").is_dir():
         lines = repository.trouble[-1:] or (done.stdout + done.stderr).splitlines()[-12:]
         raise Problem(
-            f"{':'.join(coordinates)} could not be fetched:\n" + "\n".join(lines) + "\n"
+            f"{title} could not be fetched:\n" + "\n".join(lines) + "\n"
             "Check the network, the proxy, or the mirror and its login in ~/.m2/settings.xml."
         )
     return scratch / "jars"

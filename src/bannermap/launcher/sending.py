@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from bannermap.launcher.jars import jar_folder
 from bannermap.launcher.masters import Place
 from bannermap.launcher.packing import ARCHIVE_NAME, PYTHON_THERE, packed_path
 from bannermap.launcher.problem import Problem
@@ -39,7 +39,7 @@ def needs_archive(place: Place) -> bool:
     return place.kind in ("standalone", "yarn") and OWN_PYTHON not in place.settings
 
 
-def sent_along(home: Path, python: Path, job: str, job_options: list[str], place: Place) -> Sent:
+def sent_along(home: Path, python: Path, job: str, job_options: list[str], place: Place, jar_folders: Sequence[Path]) -> Sent:
     """What goes along with a job.
 
     Args:
@@ -48,6 +48,7 @@ def sent_along(home: Path, python: Path, job: str, job_options: list[str], place
         job: name.
         job_options: for the job.
         place: where it will run.
+        jar_folders: whose jars driver and executors need.
 
     Raises:
         Problem: a configuration cannot reach its driver.
@@ -55,9 +56,8 @@ def sent_along(home: Path, python: Path, job: str, job_options: list[str], place
     in_image = place.kind == "kubernetes" and place.driver_there
     there = _python_there(place) or str(python)
     own = {"PYSPARK_PYTHON": there, "PYSPARK_DRIVER_PYTHON": there if place.driver_there else str(python)}
-    options = {
-        "--jars": [f"local://{_in_image(home, p)}" if in_image else str(p) for p in sorted(jar_folder(home).glob("*.jar"))]
-    }
+    jars = [path for folder in jar_folders for path in sorted(folder.glob("*.jar"))]
+    options = {"--jars": [f"local://{_in_image(home, path)}" if in_image else str(path) for path in jars]}
     if needs_archive(place):
         options["--archives"] = [f"{packed_path(home)}#{ARCHIVE_NAME}"]
     options["--conf"] = _settings(place, there)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime as dt
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bannermap.platform.claims import WRITER, Claim, claimed, is_conflict, needs_one_writer
 from bannermap.platform.config import load_settings
-from bannermap.platform.errors import BannermapError, ConfigError
+from bannermap.platform.errors import BannermapError, BusyError, ConfigError
 from bannermap.platform.runs import JobContext, Run, record, say
 from bannermap.platform.session import build_session
 from bannermap.platform.settings import Settings
@@ -89,7 +91,7 @@ def main(job: Job, argv: Sequence[str] | None = None) -> int:
 
     Returns:
         Exit code: 0 success, 1 failure, 2 bad configuration or options, 3 bad input, 4 a result too poor to publish,
-        5 features that the gate refused, 6 a service that is away.
+        5 features that the gate refused, 6 a service that is away, 7 another run at work on the same.
     """
     arguments = parser(job).parse_args(argv)
     return _reported(job.name, lambda: _start(job, arguments, resolve(arguments)))
@@ -192,10 +194,30 @@ def check_before_start(parts: Iterable[Stage | FileMode], settings: Settings) ->
 
 
 def run_stage(stage: Stage, warehouse: Warehouse, settings: Settings, day: dt.date) -> Run:
-    """Run one stage for one day and leave its manifest row, also when it fails."""
+    """Run one stage for one day and leave its manifest row, also when it fails.
+
+    Raises:
+        BusyError: another run of the same job and day is at work, or any where only one may write; nothing was written.
+    """
     warehouse.versions_read.clear()
     warehouse.check(RUNS)  # a run that could not be recorded must not work for an hour first
-    context = JobContext(warehouse, settings, day, Run(stage.name, day), stage.phases)
+    with _alone(stage.name, warehouse, settings, day) as claims:
+        return _run_stage(stage, JobContext(warehouse, settings, day, Run(stage.name, day), stage.phases, claims))
+
+
+@contextlib.contextmanager
+def _alone(job: str, warehouse: Warehouse, settings: Settings, day: dt.date) -> Iterator[tuple[Claim, ...]]:
+    """Hold what keeps other runs from the same day of the job, and from the whole warehouse where only one may write."""
+    if warehouse.read_only:
+        yield ()
+        return
+    spark, root, title, claims = warehouse.spark, warehouse.root, f"{job} of {day}", settings.claims
+    with contextlib.ExitStack() as held:
+        names = [(f"{day}_{job}", 0.0), *([(WRITER, claims.writer_wait_s)] if needs_one_writer(spark, root) else [])]
+        yield tuple([held.enter_context(claimed(spark, root, name, title, claims, wait_s, say)) for name, wait_s in names])
+
+
+def _run_stage(stage: Stage, context: JobContext) -> Run:
     context.note_phase(None)
     try:
         stage.run(context)
@@ -204,6 +226,11 @@ def run_stage(stage: Stage, warehouse: Warehouse, settings: Settings, day: dt.da
             record(context, error)
         except Exception as second:  # the first error is the one to see; a full disk, say, fails both
             say(f"the failed run of {stage.name} could not be recorded: {second}")
+        if is_conflict(error):
+            raise BusyError(
+                f"Another run changed a table that {stage.name} was writing, so Delta refused this one's commit. "
+                f"Run it again when the other is done. Delta says: {str(error).partition(chr(10))[0]}"
+            ) from error
         raise
     record(context, None)
     say(f"{context.title}: {context.run.rows_in} rows in, {context.run.rows_out} out, {context.run.seconds():.1f} s")
@@ -218,7 +245,7 @@ def _start(job: Job, arguments: argparse.Namespace, settings: Settings) -> None:
         raise ConfigError("--dry-run goes with --date; on plain files nothing but --out is ever written.")
     stages = [*job.stages, *([job.request.stage(arguments)] if job.request else [])]
     check_before_start([job.files] if values and job.files else stages, settings)
-    spark = build_session(settings.spark)
+    spark = build_session(settings.spark, settings.paths)
     try:
         if values and job.files:
             job.files.run(spark, settings, values)

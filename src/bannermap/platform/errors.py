@@ -42,6 +42,12 @@ class ServiceError(BannermapError):
     exit_code = 6
 
 
+class BusyError(BannermapError):
+    """Another run is at work on what this one wants; what was committed before is whole, so run the job again after it."""
+
+    exit_code = 7
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint for a mistyped name: `` Did you mean 'x'?`` or the list of what is known.
 

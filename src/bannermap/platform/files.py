@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from bannermap.platform.errors import InputError
 
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
 
 PIECE_BYTES = 1 << 22
 """Of a file, that go to the JVM at once: each is copied several times on the way."""
+CONDITIONAL = "fs.option.create.conditional.overwrite"
+"""Hadoop's option of a file that appears when it is closed, and only where there is none."""
 
 
 def path_exists(spark: SparkSession, path: str) -> bool:
@@ -108,6 +113,50 @@ def write_bytes(spark: SparkSession, path: str, content: bytes) -> None:
             stream.write(bytearray(content[low : low + PIECE_BYTES]))
     finally:
         stream.close()
+
+
+def create_new(spark: SparkSession, path: str, text: str) -> bool:
+    """Write a small file that must not be there yet; of several that try at once, on any machines, one succeeds.
+
+    An object store must know conditions on writes (`If-None-Match`).
+
+    Args:
+        spark: the session.
+        path: where.
+        text: different for each that tries, since an answer that got lost is made good by looking who wrote it.
+
+    Returns:
+        Whether this call wrote it.
+    """
+    place, file_system = hadoop_path(spark, path)
+    if file_system.getScheme() == "file":  # Hadoop looks first and then writes
+        return _created_here(Path(str(place.toUri().getPath())), text)
+    try:
+        if file_system.getScheme() == "s3a":
+            stream = file_system.createFile(place).overwrite(True).recursive().must(CONDITIONAL, True).build()
+        else:
+            stream = file_system.create(place, False)
+        stream.write(bytearray(text.encode()))
+        stream.close()
+    except Exception:  # py4j's, of many kinds: it is there, or the store is away; then the next line raises
+        found = read_text(spark, path)
+        if found is None:
+            raise
+        return found == text
+    return True
+
+
+def _created_here(path: Path, text: str) -> bool:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{uuid4().hex}")
+    aside.write_text(text)
+    try:
+        os.link(aside, path)  # with its content or not at all
+    except FileExistsError:
+        return False
+    finally:
+        aside.unlink()
+    return True
 
 
 def remove(spark: SparkSession, path: str) -> None:

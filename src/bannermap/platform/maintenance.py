@@ -1,8 +1,8 @@
-"""The job `maintain_warehouse`: old clusterings, lists by cells that were replaced, bytes of pictures that nobody shows any more,
-files of older table versions.
+"""The job `maintain_warehouse`: old clusterings, lists by cells that were replaced, pictures that nobody shows any more, what
+killed runs left, files of older table versions.
 
 Each part can be killed anywhere and run again. Ages are counted from the day that is given, never from the clock; only the files
-of older table versions are as old as they are.
+of older table versions and of killed runs are as old as they are.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import functools
 import json
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from bannermap.platform.cli import Stage
 from bannermap.platform.erasing import compact, delete_matching, outdated_files, stored_names, vacuum, vacuuming
 from bannermap.platform.files import matches, read_text, remove, write_text
 from bannermap.platform.image_cache import ImageCache
+from bannermap.platform.leftovers import left_over
 from bannermap.platform.retention import Kept, StoredCells, StoredClustering, expendable, expendable_cells, first_kept_day, listed
 from bannermap.platform.runs import JobContext, say
 from bannermap.platform.storage import Warehouse, sql_literal
@@ -68,6 +70,8 @@ def run(context: JobContext) -> None:
         _remove_cells(context)
     with context.phase("remove unused pictures"):
         _remove_images(context)
+    with context.phase("remove what killed runs left"):
+        _remove_left_over(context)
     with context.phase("tidy the tables"):
         _tidy_tables(context)
 
@@ -195,6 +199,18 @@ def unused_contents(warehouse: Warehouse, since: str) -> DataFrame:
     return known.select("content_hash").distinct().join(wanted, "content_hash", "left_anti")
 
 
+def _remove_left_over(context: JobContext) -> None:
+    """A run that goes on where a killed one was takes up what that left, and removes it; of days that nobody repeats it stays."""
+    spark, warehouse, hours = context.warehouse.spark, context.warehouse, context.settings.retention.staging_hours
+    folders = left_over(spark, warehouse.root, int((time.time() - hours * 3600.0) * 1000))
+    would = "would go" if warehouse.read_only else "go"
+    say(f"{len(folders)} folders in which nothing was written for {hours:g} hours {would}: {listed(folders)}")
+    context.run.metrics["left_over_folders_removed"] = float(len(folders))
+    if not warehouse.read_only:
+        for folder in folders:
+            remove(spark, folder)
+
+
 def _tidy_tables(context: JobContext) -> None:
     """Few large files for many small ones, where merges leave them; and files of versions that are too old to be read."""
     warehouse, hours = context.warehouse, context.settings.retention.table_history_hours
@@ -220,5 +236,8 @@ def _tidy(context: JobContext, table: Table) -> int:
     return files
 
 
-PHASES = ("remove old clusterings", "remove lists of older cells", "remove unused pictures", "tidy the tables")
+PHASES = (
+    *("remove old clusterings", "remove lists of older cells", "remove unused pictures"),
+    *("remove what killed runs left", "tidy the tables"),
+)
 STAGE = Stage("maintain_warehouse", run, PHASES)

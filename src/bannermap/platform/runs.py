@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bannermap import __version__
+from bannermap.platform.claims import Claim
 from bannermap.platform.config import settings_hash, settings_json
 from bannermap.platform.memory import jvm_process, peak_memory
 from bannermap.platform.metrics_text import write_metrics
@@ -61,6 +62,7 @@ class JobContext:
         dt: the day; never the clock.
         run: the manifest row.
         phases: names of the phases to come, in order, so that each can say which of how many it is; may be empty.
+        claims: what the run holds against others; it goes on from phase to phase only while it does.
     """
 
     warehouse: Warehouse
@@ -68,6 +70,7 @@ class JobContext:
     dt: datetime.date
     run: Run
     phases: tuple[str, ...] = ()
+    claims: tuple[Claim, ...] = ()
 
     @property
     def title(self) -> str:
@@ -77,6 +80,8 @@ class JobContext:
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Name a phase in the terminal, in the Spark UI and in the manifest, and say how far it is while it is long."""
+        for claim in self.claims:
+            claim.check()
         label = f"{name} (phase {self.phases.index(name) + 1} of {len(self.phases)})" if name in self.phases else name
         heading = f"{self.title}: {label}"
         say(heading)

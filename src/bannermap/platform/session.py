@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bannermap.platform.settings import SparkSettings
+from bannermap.platform.settings import Paths, SparkSettings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -20,22 +20,25 @@ UNASKED = "local[*]"
 """What spark-submit sets where nobody names a master."""
 
 
-def delta_jars() -> list[str]:
-    """Jars that set-up put beside the interpreter; empty where the cluster brings its own."""
-    return sorted(str(p) for p in (Path(sys.prefix) / "jars").glob("*.jar"))
+def our_jars(paths: Paths | None = None) -> list[str]:
+    """Jars that set-up put beside the interpreter, for S3 where a path needs them; empty where the cluster brings its own."""
+    on_s3 = paths is not None and any(path.startswith("s3a://") for path in paths.model_dump().values())
+    folders = ["jars", *(["s3-jars"] if on_s3 else [])]
+    return [str(p) for folder in folders for p in sorted((Path(sys.prefix) / folder).glob("*.jar"))]
 
 
-def build_session(settings: SparkSettings) -> SparkSession:
+def build_session(settings: SparkSettings, paths: Paths | None = None) -> SparkSession:
     """A session for one job; under spark-submit the options given there win over ours.
 
     Args:
         settings: the ``spark`` section.
+        paths: what the job reads and writes.
     """
     from pyspark.sql import SparkSession
 
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName(settings.app_name)
-    for name, value in {**_defaults(settings), **settings.extra}.items():
+    for name, value in {**_defaults(settings, our_jars(paths)), **settings.extra}.items():
         builder = builder.config(name, value)
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel(settings.log_level)
@@ -54,7 +57,7 @@ def partitions_at_once(spark: SparkSession) -> int | None:
     return max(most - 1, 1) if most else None
 
 
-def _defaults(settings: SparkSettings) -> dict[str, str]:
+def _defaults(settings: SparkSettings, jars: list[str]) -> dict[str, str]:
     from pyspark import SparkConf
 
     ours = {
@@ -82,15 +85,19 @@ def _defaults(settings: SparkSettings) -> dict[str, str]:
         # A task that reads holds a row group's columns whole; by default 128 MB.
         "spark.hadoop.parquet.block.size": str(32 << 20),
         "spark.ui.showConsoleProgress": "false",
-        # Spark's default, and what would show the key of pseudonyms (handed to a cluster's driver as a property), or of a catalogue
-        # of lineage, or the users of erase_user (in the JVM's command line) on the environment page and in the event log.
+        # Spark's default, and what would show the key of pseudonyms (handed to a cluster's driver as a property), that of a
+        # catalogue of lineage, or the users of erase_user (in the JVM's command line) on the environment page and in the log.
         "spark.redaction.regex": r"(?i)secret|password|token|access[.]?key|api[.]?key|bannermap_\w*key|erase_user",
         # pandas writes nanoseconds, which Spark refuses to read as a timestamp; the readers of logs convert them.
         "spark.sql.legacy.parquet.nanosAsLong": "true",
         "spark.driver.memory": "4g",
+        # The same chain as boto3's and pyarrow's; Hadoop's own default leaves out shared files and the roles of containers.
+        "spark.hadoop.fs.s3a.aws.credentials.provider": "software.amazon.awssdk.auth.credentials.DefaultCredentialsProvider",
     }
-    if delta_jars():
-        ours["spark.jars"] = ",".join(delta_jars())
+    if jars:
+        ours["spark.jars"] = ",".join(jars)
+    if os.environ.get("AWS_ENDPOINT_URL"):  # a store of one's own: few have a name in DNS for each bucket
+        ours["spark.hadoop.fs.s3a.path.style.access"] = "true"
     given = SparkConf()
     kept = {name for name in ours if given.contains(name)}
     if given.get("spark.master", "") == UNASKED:

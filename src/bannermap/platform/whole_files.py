@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import pyarrow as pa
 import pyarrow.fs as pafs
 
 ATOMIC = frozenset({"s3", "gcs", "abfs"})
@@ -38,10 +39,15 @@ def write_whole(system: Any, path: str, write: Callable[[Any], object]) -> None:
         write: gets the open stream.
     """
     folder, _, name = path.rpartition("/")
-    aside = path if system.type_name in ATOMIC else f"{folder}/_{name}.{uuid4().hex}"
-    if aside != path:
-        system.create_dir(folder, recursive=True)
+    if system.type_name in ATOMIC:
+        # In memory first: a stream that is closed by an error of `write` would leave what it has as a whole object.
+        content = pa.BufferOutputStream()
+        write(content)
+        with system.open_output_stream(path) as stream:
+            stream.write(content.getvalue())
+        return
+    aside = f"{folder}/_{name}.{uuid4().hex}"
+    system.create_dir(folder, recursive=True)
     with system.open_output_stream(aside) as stream:
         write(stream)
-    if aside != path:
-        system.move(aside, path)
+    system.move(aside, path)

@@ -1,6 +1,7 @@
 """The configuration as frozen models: every key with its range. `conf/base.yaml` gives each key its value and reason."""
 
 from bannermap.platform.settings.analytics import AnalyticsSettings, OcrSettings
+from bannermap.platform.settings.claims import ClaimSettings
 from bannermap.platform.settings.common import LEAST_KEY_CHARACTERS
 from bannermap.platform.settings.experiment import BoostingSettings, ExperimentSettings, LogisticSettings
 from bannermap.platform.settings.features import FeatureSetSettings, FeatureSettings, GateSettings
@@ -32,6 +33,7 @@ __all__ = [
     "AuditSettings",
     "BoostingSettings",
     "CellSettings",
+    "ClaimSettings",
     "ClusteringSettings",
     "CompositeSettings",
     "DecodeSettings",

@@ -16,4 +16,5 @@ class RetentionSettings(Section):
     clustering_days: Positive | None = 90
     keep_clusterings: Annotated[int, Field(ge=2)] = 30
     image_days: Positive | None = None
+    staging_hours: Annotated[float, Field(ge=24.0)] = 168.0
     compact: bool = True

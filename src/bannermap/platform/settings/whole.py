@@ -8,12 +8,14 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from bannermap.platform.settings.analytics import AnalyticsSettings
+from bannermap.platform.settings.claims import ClaimSettings
 from bannermap.platform.settings.common import Cosine, Positive, Section, Share
 from bannermap.platform.settings.experiment import ExperimentSettings
 from bannermap.platform.settings.features import FeatureSettings
 from bannermap.platform.settings.images import DecodeSettings, EncoderSettings, FetchSettings
 from bannermap.platform.settings.lab import LabSettings
 from bannermap.platform.settings.monitoring import MonitoringSettings
+from bannermap.platform.settings.places import Address, SparkAddress, SparkExtra
 from bannermap.platform.settings.publish import PublishSettings
 from bannermap.platform.settings.retention import RetentionSettings
 from bannermap.platform.settings.training import TrainingSettings
@@ -22,11 +24,11 @@ from bannermap.platform.settings.training import TrainingSettings
 class Paths(Section):
     """Where things lie; local paths or any address that Spark's file systems know."""
 
-    warehouse: str
-    banner_log: str
-    event_log: str
-    images: str
-    report: str
+    warehouse: SparkAddress
+    banner_log: SparkAddress
+    event_log: SparkAddress
+    images: Address
+    report: Address
 
 
 class SparkSettings(Section):
@@ -38,7 +40,7 @@ class SparkSettings(Section):
     arrow_batch_rows: Annotated[int, Field(ge=1, le=10_000)]
     log_level: Literal["ERROR", "WARN", "INFO"]
     progress_seconds: Annotated[float, Field(ge=0.0)]
-    extra: dict[str, str]
+    extra: SparkExtra
 
 
 class RegistrySettings(Section):
@@ -195,6 +197,7 @@ class Settings(Section):
     publish: PublishSettings = PublishSettings()
     retention: RetentionSettings = RetentionSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
+    claims: ClaimSettings = ClaimSettings()
 
     @model_validator(mode="after")
     def _themes_are_made(self) -> Settings:

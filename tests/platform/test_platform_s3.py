@@ -1,0 +1,160 @@
+"""What bannermap itself writes to S3, on a server that speaks its protocol: by pyarrow, and by S3A in a JVM without Spark."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pyspark
+import pytest
+from py4j.java_gateway import GatewayParameters, JavaGateway, launch_gateway
+from repository import ROOT
+from s3_server import BUCKET, running_s3, s3_jars, variables
+
+from bannermap.launcher.checks import check_java
+from bannermap.platform.claims import claimed, needs_one_writer
+from bannermap.platform.config import load_settings
+from bannermap.platform.errors import BusyError, ConfigError
+from bannermap.platform.files import create_new, modified_ms, path_exists, read_text, remove, rename, write_text
+from bannermap.platform.image_cache import ImageCache
+from bannermap.platform.session import _defaults, our_jars
+from bannermap.platform.settings import ClaimSettings
+from bannermap.platform.whole_files import system_of, write_whole
+
+ROOT_ON_S3 = f"s3a://{BUCKET}/warehouse"
+
+
+@pytest.fixture(scope="module")
+def on_s3():
+    """The environment that a job's processes have."""
+    jars = s3_jars()
+    with pytest.MonkeyPatch.context() as patch, running_s3() as port:
+        for name, value in variables(port).items():
+            patch.setenv(name, value)
+        system_of.cache_clear()
+        yield jars
+    system_of.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def hadoop(on_s3, base_settings):
+    """As much of a session as `platform.files` asks for, with the settings of one."""
+    folder = Path(pyspark.__path__[0]) / "jars"
+    bridge = next(folder.glob("py4j-*.jar"))
+    port, process = launch_gateway(
+        classpath=":".join([f"{folder}/*", *on_s3.split(",")]),
+        jarpath=str(bridge),
+        javaopts=["-Xmx200m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"],
+        die_on_exit=True,
+        return_proc=True,
+        java_path=str(check_java()),
+    )
+    gateway = JavaGateway(gateway_parameters=GatewayParameters(port=port))
+    try:
+        settings = gateway.jvm.org.apache.hadoop.conf.Configuration()
+        given = _defaults(base_settings.spark, [])
+        for name, value in given.items():
+            settings.set(name.removeprefix("spark.hadoop."), value)
+        settings.set("fs.s3a.endpoint", os.environ["AWS_ENDPOINT_URL"])  # Spark takes it from the environment itself
+        context = SimpleNamespace(_jvm=gateway.jvm, _jsc=SimpleNamespace(hadoopConfiguration=lambda: settings))
+        yield SimpleNamespace(sparkContext=context, conf=SimpleNamespace(get=lambda name, default=None: default))
+    finally:
+        gateway.shutdown()
+        process.kill()
+        process.wait()
+
+
+def test_small_files_are_written_read_listed_moved_and_removed(hadoop):
+    write_text(hadoop, f"{ROOT_ON_S3}/a/one.json", "1")
+    write_text(hadoop, f"{ROOT_ON_S3}/a/dt=2026-03-01/two.json", "2")
+    assert set(modified_ms(hadoop, f"{ROOT_ON_S3}/a")) == {"one.json", "dt=2026-03-01"}
+    rename(hadoop, f"{ROOT_ON_S3}/a/dt=2026-03-01", f"{ROOT_ON_S3}/b/dt=2026-03-01")
+    assert read_text(hadoop, f"{ROOT_ON_S3}/b/dt=2026-03-01/two.json") == "2"
+    assert not path_exists(hadoop, f"{ROOT_ON_S3}/a/dt=2026-03-01")
+    remove(hadoop, f"{ROOT_ON_S3}/a")
+    assert modified_ms(hadoop, f"{ROOT_ON_S3}/a") == {}
+
+
+def test_an_object_that_is_there_is_never_replaced_by_one_that_must_be_new(hadoop):
+    """S3A is told to overwrite, so what refuses is the condition that the server checks; it does so for one request at a time,
+    unlike this server under a crowd of them."""
+    path = f"{ROOT_ON_S3}/new/one.json"
+    won = [create_new(hadoop, path, text) for text in ("first", "second", "third")]
+    assert won == [True, False, False] and read_text(hadoop, path) == "first"
+    assert create_new(hadoop, path, "first"), "the answer to a write that succeeded may have been lost"
+
+
+def test_one_driver_writes_the_tables_of_a_warehouse_on_s3(hadoop):
+    assert needs_one_writer(hadoop, ROOT_ON_S3)
+    calm = ClaimSettings(heartbeat_s=600.0, expire_s=3600.0)
+    with (
+        claimed(hadoop, ROOT_ON_S3, "writer", "embed_banners of D", calm),
+        pytest.raises(BusyError, match="embed_banners of D"),
+        claimed(hadoop, ROOT_ON_S3, "writer", "another", calm),
+    ):
+        pass
+    with claimed(hadoop, ROOT_ON_S3, "writer", "the next", calm) as second:
+        assert second.number == 2
+
+
+def test_a_file_of_a_task_is_whole_or_not_there(on_s3):
+    system, path = system_of(f"{ROOT_ON_S3}/_staging/part.parquet")
+    assert system.type_name == "s3"
+
+    def cut_off(stream):
+        stream.write(b"half")
+        raise OSError("no space left on device")
+
+    with pytest.raises(OSError, match="no space"):
+        write_whole(system, path, cut_off)
+    assert system.get_file_info(path).type.name == "NotFound"
+    write_whole(system, path, lambda stream: stream.write(b"whole"))
+    assert system.open_input_stream(path).read() == b"whole"
+
+
+def test_pictures_are_kept_in_a_bucket(on_s3):
+    cache, data = ImageCache(f"s3://{BUCKET}/images"), b"a picture"
+    name = hashlib.sha256(data).hexdigest()
+    assert cache.get(name) is None
+    cache.put(name, data)
+    assert cache.get(name) == data and cache.remove(name) and not cache.remove(name)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "told"),
+    [
+        ("spark.extra={spark.hadoop.fs.s3a.secret.key: x}", "is a credential.*standard chain"),
+        ("spark.extra={spark.hadoop.fs.s3a.bucket.logs.access.key: x}", "is a credential"),
+        ("spark.extra={fs.azure.account.key.me.dfs.core.windows.net: x}", "is a credential"),
+        ("paths.warehouse=s3a://AKIA:wordofmouth@bucket/warehouse", "holds a login"),
+        ("paths.images=https://me:wordofmouth@host/images", "holds a login"),
+        ("paths.event_log=s3://bucket/events", "write s3a://bucket/events"),
+    ],
+)
+def test_a_configuration_holds_no_credentials(assignment, told):
+    with pytest.raises(ConfigError, match=told) as error:
+        load_settings(ROOT / "conf/base.yaml", [], [assignment])
+    assert "wordofmouth" not in str(error.value)
+
+
+def test_settings_that_name_where_credentials_are_stay_possible(base_settings):
+    extra = "spark.extra={spark.hadoop.fs.s3a.assumed.role.arn: role, spark.hadoop.fs.s3a.endpoint: 'https://s3.example'}"
+    warehouse = "paths.warehouse=abfs://container@account.dfs.core.windows.net/warehouse"
+    settings = load_settings(ROOT / "conf/base.yaml", [], [extra, warehouse])
+    assert settings.paths.warehouse.startswith("abfs://container@")
+    kept = json.dumps(_defaults(base_settings.spark, []))
+    assert "DefaultCredentialsProvider" in kept and "secret.key" not in kept
+
+
+def test_jars_for_s3_come_with_a_path_that_needs_them_only(base_settings, monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    for folder in ("jars", "s3-jars"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"{folder}.jar").touch()
+    names = [Path(j).name for j in our_jars(base_settings.paths)]
+    on_s3 = base_settings.paths.model_copy(update={"event_log": "s3a://bucket/events"})
+    assert names == ["jars.jar"] and [Path(j).name for j in our_jars(on_s3)] == ["jars.jar", "s3-jars.jar"]
