@@ -72,8 +72,8 @@ def _defaults(settings: SparkSettings) -> dict[str, str]:
         "spark.hadoop.parquet.memory.pool.ratio": "0.4",
         "spark.hadoop.parquet.memory.min.chunk.size": "0",
         "spark.ui.showConsoleProgress": "false",
-        # Spark's default, and what would show the key of pseudonyms (handed to a cluster's driver as a property), or of a catalogue
-        # of lineage, or the users of erase_user (in the JVM's command line) on the environment page and in the event log.
+        # Spark's default, and what would show on the environment page and in the event log: keys of pseudonyms (handed to a
+        # cluster's driver as a property) and of a catalogue of lineage, and the users of erase_user (in the JVM's command line).
         "spark.redaction.regex": r"(?i)secret|password|token|access[.]?key|api[.]?key|bannermap_\w*key|erase_user",
         # pandas writes nanoseconds, which Spark refuses to read as a timestamp; the readers of logs convert them.
         "spark.sql.legacy.parquet.nanosAsLong": "true",
