@@ -107,6 +107,9 @@ def test_kubernetes_takes_python_jars_and_job_from_its_image(home, tmp_path):
 def test_nothing_is_packed_where_executors_have_a_python_of_their_own(home, master):
     options, _, variables = composed(home, "--master", master, "--conf=spark.pyspark.python=/opt/python")
     assert "--archives" not in options and variables["PYSPARK_PYTHON"] == "/opt/python"
+    wanted = parse(["demo", "--master", master, "--conf=spark.pyspark.python=/opt/python"])
+    line, _ = spark_submit(home, home / ".venv/bin/python", wanted, place(home, wanted))
+    assert f"spark.pyspark.driver.python={home}/.venv/bin/python" in line, "the driver is here, where the other may not be"
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def pack(home: Path, environment: Path, python: Path, target: Path) -> None:
         home: the repository.
         environment: a virtual environment with all packages.
         python: with pip, setuptools and venv-pack.
-        target: the archive; there only when it is whole. Its folder must be on the disk of the environment, for links.
+        target: the archive; there only when it is whole. On the disk of the environment it is made without a copy of it.
 
     Raises:
         Problem: a tool failed; the text has the end of what it said.
@@ -124,7 +124,14 @@ def _link_packages(source: Path, target: Path) -> None:
         jars = {"jars"} if Path(folder) / "jars" == source / SPARK_JARS else set()
         return jars | {name for name in names if any(fnmatch.fnmatch(name, pattern) for pattern in LEFT_OUT)}
 
-    shutil.copytree(source, target, symlinks=True, ignore=left_out, copy_function=os.link, dirs_exist_ok=True)
+    shutil.copytree(source, target, symlinks=True, ignore=left_out, copy_function=_linked, dirs_exist_ok=True)
+
+
+def _linked(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another disk, or one that knows no links
+        shutil.copy2(source, target)
 
 
 def _site_packages(environment: Path) -> Path:

@@ -13,7 +13,7 @@ from bannermap.launcher.problem import Problem
 
 IMAGE_HOME = PurePosixPath("/opt/bannermap")
 """Where conf/docker/Dockerfile puts the repository and its environment."""
-OWN_PYTHON = "spark.pyspark.python"
+OWN_PYTHON, DRIVER_PYTHON = "spark.pyspark.python", "spark.pyspark.driver.python"
 UPLOADS = "spark.kubernetes.file.upload.path"
 
 
@@ -60,7 +60,7 @@ def sent_along(home: Path, python: Path, job: str, job_options: list[str], place
     options = {"--jars": [f"local://{_in_image(home, path)}" if in_image else str(path) for path in jars]}
     if needs_archive(place):
         options["--archives"] = [f"{packed_path(home)}#{ARCHIVE_NAME}"]
-    options["--conf"] = _settings(place, there)
+    options["--conf"] = _settings(place, there, python)
     words = list(job_options)
     if place.driver_there:
         words, options["--files"] = _with_files(job_options, place)
@@ -77,10 +77,11 @@ def _python_there(place: Place) -> str | None:
     return PYTHON_THERE if needs_archive(place) else None
 
 
-def _settings(place: Place, there: str) -> list[str]:
-    """For a driver that does not inherit this process's variables."""
+def _settings(place: Place, there: str, here: Path) -> list[str]:
+    """For a driver that does not inherit this process's variables, and for one here, whose Python is not that of executors."""
     if not place.driver_there:
-        return []
+        named = OWN_PYTHON in place.settings and DRIVER_PYTHON not in place.settings
+        return [f"{DRIVER_PYTHON}={here}"] if named else []
     if place.kind == "kubernetes":
         return [] if OWN_PYTHON in place.settings else [f"{OWN_PYTHON}={there}"]
     home = [f"spark.yarn.appMasterEnv.BANNERMAP_HOME=./{ARCHIVE_NAME}"] if needs_archive(place) else []
