@@ -119,8 +119,8 @@ class Cluster:
     nodes: int
     medoid: str
     cohesion: float
-    threshold: float
-    depth: int
+    threshold: float | None
+    depth: int | None
     parent: str | None
     path: Sequence[str]
     born_dt: datetime.date | None
