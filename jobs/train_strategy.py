@@ -2,12 +2,13 @@
 
 import sys
 
-from bannermap.clustering.lending import cluster_with_thresholds, neighbour_ends, seen_pictures
+from bannermap.clustering.lending import cluster_with_thresholds, neighbour_ends, seen_pictures, theme_centroids
 from bannermap.lab.job import Given
 from bannermap.lab.training import stage
 from bannermap.platform.cli import Job, main
+from bannermap.report.lending import drawn
 
-GIVEN = Given(cluster_with_thresholds, neighbour_ends, seen_pictures)
+GIVEN = Given(cluster_with_thresholds, neighbour_ends, seen_pictures, theme_centroids, drawn)
 JOB = Job("train_strategy", "Train a way of clustering and keep it in a folder.", [stage(GIVEN)])
 
 if __name__ == "__main__":

@@ -57,7 +57,9 @@ def naive(histories, slots, history, cluster, slot, choice):
                 found[f"log_{block}_{name}"] = math.log(1 + counts[at])
                 found[f"share_{block}_{name}"] = counts[at] / everything if everything else 0.0
             for k in range(1, choice.themes + 1):
-                found[f"log_theme{k:02d}_{name}"] = math.log(1 + total(lambda c, k=k: slots[c] == k)[at])
+                count = total(lambda c, k=k: slots[c] == k)[at]
+                found[f"log_theme{k:02d}_{name}"] = math.log(1 + count)
+                found[f"share_theme{k:02d}_{name}"] = count / everything if everything else 0.0
         for block, counts in blocks.items():
             _, shown, clicks = counts[WINDOWS.index(w)]
             found[f"ctr_{block}_{w}d"] = min(1.0, clicks / shown) if shown else 0.0
@@ -68,6 +70,7 @@ CHOICES = [
     c.FeatureChoice(themes=THEMES),
     c.FeatureChoice(blocks=("all", "cluster"), events=("click",), windows=(7,), themes=THEMES),
     c.FeatureChoice(blocks=("themes", "theme"), events=("click", "request"), windows=(30, 1), themes=5),
+    c.FeatureChoice(blocks=("themes", "theme_shares"), windows=(30,), themes=5),
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import io
 import json
 from pathlib import Path
 
@@ -14,17 +15,27 @@ import pyarrow.parquet as pq
 import pytest
 import train_strategy
 from lab_worlds import planted
+from PIL import Image
 
 from bannermap.clustering.lending import seen_pictures
 from bannermap.lab.assigning import stage as assigning
 from bannermap.lab.chance import adjusted_rand
 from bannermap.lab.job import compare_all, files_mode, gathered_pictures
+from bannermap.lab.page import SHEET_CLUSTERS
 from bannermap.platform.cli import run_stage
 from bannermap.platform.errors import InputError
 from bannermap.platform.runs import JobContext, Run
 from bannermap.platform.settings import LabSettings, LabTrainSettings
 from bannermap.platform.storage import Warehouse
-from bannermap.platform.tables import BANNER_ASSIGNMENTS, BANNER_DAYS, EMBEDDINGS, IMAGE_FETCHES, LAB_LABELS, LAB_RESULTS
+from bannermap.platform.tables import (
+    BANNER_ASSIGNMENTS,
+    BANNER_DAYS,
+    EMBEDDINGS,
+    IMAGE_BYTES,
+    IMAGE_FETCHES,
+    LAB_LABELS,
+    LAB_RESULTS,
+)
 
 FIRST, ENCODER, OTHER = datetime.date(2026, 5, 1), "enc", "second"
 ROWS, NEW = 240, 60
@@ -37,6 +48,12 @@ def day(number: int) -> datetime.date:
 
 def put(warehouse, table, rows):
     warehouse.append(table, warehouse.spark.createDataFrame(rows, table.schema))
+
+
+def png(colour) -> bytearray:
+    target = io.BytesIO()
+    Image.new("RGB", (60, 40), tuple(int(c) for c in colour)).save(target, "PNG")
+    return bytearray(target.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +73,8 @@ def stored(spark, base_settings, tmp_path_factory):
     put(warehouse, EMBEDDINGS, [(ENCODER, f"c-{n}", v.tolist(), None) for n, v in zip(names, vectors, strict=True)])
     turned = np.roll(vectors, 3, axis=1)[: ROWS - 40]  # another encoder, which has not seen all pictures
     put(warehouse, EMBEDDINGS, [(OTHER, f"c-{n}", v.tolist(), None) for n, v in zip(names, turned, strict=False)])
+    colours = np.random.default_rng(8).integers(0, 255, (ROWS, 3))
+    put(warehouse, IMAGE_BYTES, [(f"c-{n}", png(c)) for n, c in zip(names[: ROWS - 20], colours, strict=False)])
     pairs = {"banner_a": ["b0000", "b0001"], "banner_b": ["b0002", "b0003"], "alike": [True, False]}
     pq.write_table(pa.table(pairs), home / "pairs.parquet")
     pq.write_table(pa.table({"banner_id": ["b0005"]}), home / "targets.parquet")
@@ -95,6 +114,11 @@ def test_a_comparison_is_told_in_tables_and_files(stored, compared):
     page = (folder / "index.html").read_text()
     assert all(c["name"] in page for c in told["configurations"]) and told["recommended"] in page
     assert page.count("<svg") >= 4 and "agreement 1.00" in page and "http" not in page.replace("http://www.w3.org", "")
+    drawn = sorted((folder / "mosaics" / ENCODER).glob("*/*.webp"))
+    assert run.metrics["mosaics"] == len(drawn) and page.count("data:image/webp") == sum(
+        min(SHEET_CLUSTERS, len(list(of.iterdir()))) for of in (folder / "mosaics" / ENCODER).iterdir()
+    )
+    assert {Image.open(p).format for p in drawn} == {"WEBP"} and page.index(told["recommended"]) < page.index("data:image")
     index = json.loads((folder / "labels" / ENCODER / "index.json").read_text())
     assert {"p-b0000", "p-b0001", "p-b0002", "p-b0003", "p-b0005"} <= set(index["node_ids"])
     labels = warehouse.read(LAB_LABELS).toPandas()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from lab_worlds import planted, tools
@@ -150,6 +152,32 @@ def test_the_budget_is_kept_and_what_was_not_tried_is_said():
     assert none.recommendation.chosen is None and all(t.status == "untried" for t in none.trials)
 
 
+def test_a_fit_that_would_not_fit_is_never_started_and_what_overran_is_said(monkeypatch):
+    now, started = [0.0], []
+
+    def slow(vectors, parameters, seed, given):
+        now[0] += (len(vectors) / 500) ** 2  # a second for the probe, 4 for the first sample, 64 for all
+        started.append(len(vectors))
+        return Fitted(np.arange(len(vectors)) % 7, Broken())
+
+    class Broken:
+        kind = about = "none"
+
+        def predict(self, vectors):
+            return np.zeros(len(vectors), np.int64)
+
+    for place in ("fitting", "search"):
+        monkeypatch.setattr(f"bannermap.lab.{place}.STRATEGIES", {"slow": Strategy("slow", "", slow, growth=2.0)})
+    monkeypatch.setattr("bannermap.lab.fitting.time.monotonic", lambda: now[0])
+    found, said = pictures(6, 4400), []
+    given = replace(work(found, LabSettings(mode="fast", bootstrap_replicates=20), 40.0, lambda: now[0]), say=said.append)
+    outcome = compared(given, [Configuration("slow", {"n": n}) for n in range(8)])
+    assert started == [500, 1100, 1100, 1100, 1100] and outcome.seconds <= 40.0 and outcome.overrun_s == 0.0
+    assert {t.status for t in outcome.trials} == {"untried", "dropped"} and outcome.budget_bound
+    late = replace(given, budget=Budget(0.5, lambda: now[0]))  # less than a probe takes
+    assert compared(late, [Configuration("slow")]).overrun_s > 0 and "over the budget" in said[-1]
+
+
 def test_figures_of_a_clustering():
     found = pictures(7)
     made = fit(found.vectors, Configuration("recursive", {"initial_threshold": 0.6}), 1, tools())
@@ -189,3 +217,18 @@ def test_held_out_pictures_and_the_learning_curve():
     assert [p.days for p in points if p.by == "days"] == [1, 2, 5]
     only = learning_curve(train, test, whole, configuration, (0.5,), 1, tools(), Budget(1e-9))
     assert {p.pictures for p in only} == {720}
+
+
+@pytest.mark.parametrize(("world", "zipf", "noise"), [(21, 0.0, 0.0), (22, 1.2, 0.2)])
+def test_with_sparks_strategies_among_the_others_too(spark, with_chance, world, zipf, noise):
+    found = pictures(world, 300, zipf=zipf, noise=noise)
+    settings = LabSettings(mode="fast", cluster_counts=(6,), bootstrap_replicates=20, top=2)
+    tried = [*configurations(found.vectors, settings), *(Configuration("chance", {"clusters": k}) for k in (2, 10))]
+    outcome = compared(replace(work(found, settings), tools=tools(spark)), tried)
+    fitted = {t.name: t for t in outcome.trials if t.found}
+    assert {t.configuration.strategy for t in fitted.values()} == {*settings.strategies, "chance"}
+    assert all(t.configuration.strategy != "chance" for t in outcome.ranked) and not outcome.budget_bound
+    same = {t.name: (t.found.model.predict(found.vectors, found.sizes) == t.found.labels).mean() for t in fitted.values()}
+    assert min(share for name, share in same.items() if "chance" not in name) >= 0.999
+    ari = {name: adjusted_rand(t.found.labels, found.truth.astype(str)) for name, t in fitted.items()}
+    assert max(ari.values()) - ari[outcome.recommendation.chosen] < 0.05

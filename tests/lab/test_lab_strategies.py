@@ -5,10 +5,14 @@ from __future__ import annotations
 import datetime
 import subprocess
 import sys
+from dataclasses import replace
 
+import compare_strategies
 import numpy as np
 import pytest
+import train_strategy
 from lab_worlds import planted, tools
+from repository import ROOT
 
 from bannermap.clustering import cluster_vectors
 from bannermap.clustering.in_process import cluster_with_thresholds
@@ -17,7 +21,8 @@ from bannermap.lab.fitting import Configuration, Preparation, fit
 from bannermap.lab.models import SavedModel, Sizes, packed, unpacked
 from bannermap.lab.projection import aspect_buckets, learned_cells, learned_projection
 from bannermap.lab.rules import Gaussians, NearestCentre, NearestPicture, Topics, non_negative_codes
-from bannermap.lab.strategies import STRATEGIES, check_strategies
+from bannermap.lab.strategies import STRATEGIES, check_mode, check_strategies, device_of
+from bannermap.platform.cli import main
 from bannermap.platform.errors import ConfigError, InputError
 from bannermap.platform.settings import ClusteringSettings
 
@@ -205,3 +210,25 @@ def test_a_missing_package_is_said_before_anything_starts(monkeypatch):
     with pytest.raises(ConfigError, match=r"bannermap\[lab\]"):
         check_strategies(["recursive", "hdbscan"])
     check_strategies(["recursive"])
+
+
+def test_kmeans_on_a_device_of_torch_finds_groups_predicts_its_fit_and_repeats_itself():
+    vectors, truth = planted(1)
+    given = replace(tools(), device="cpu")
+    one, two, other = (fit(vectors, Configuration("kmeans", {"clusters": 6}), seed, given) for seed in (3, 3, 4))
+    assert (one.labels == two.labels).all() and (one.model.predict(vectors) == one.labels).all()
+    assert max(adjusted_rand(made.labels, truth) for made in (one, other)) > 0.85
+    assert fit(vectors[:3], Configuration("kmeans", {"clusters": 9}), 1, given).labels.tolist() != [0, 0, 0]
+    same = fit(np.repeat(vectors[:1], 5, axis=0), Configuration("kmeans", {"clusters": 3}), 1, given)
+    assert len(set(same.labels.tolist())) == 1
+
+
+def test_mode_gpu_without_a_gpu_ends_before_spark_starts(monkeypatch, capsys):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("bannermap.platform.cli.build_session", lambda settings: pytest.fail("Spark was started"))
+    monkeypatch.setenv("BANNERMAP_HOME", str(ROOT))
+    for job in (compare_strategies.JOB, train_strategy.JOB):
+        assert main(job, ["--date", "2026-05-01", "--set", "lab.mode=gpu"]) == 2
+        assert "lab.mode=comprehensive" in capsys.readouterr().err
+    check_mode("comprehensive")
+    assert (device_of("gpu"), device_of("balanced")) == ("cuda", None)

@@ -29,6 +29,7 @@ from bannermap.platform.tables import (
     FEATURE_PUBLICATIONS,
     IMAGE_BYTES,
     IMAGE_FETCHES,
+    MODEL_CLUSTERINGS,
     NEIGHBOURS,
 )
 
@@ -137,14 +138,21 @@ def stored(warehouse, table, column="clustering_id") -> set[str]:
 def test_maintenance_removes_that_and_no_more_and_a_dry_run_nothing(warehouse, base_settings, tmp_path, monkeypatch, capsys):
     cache = ImageCache(str(tmp_path / "cache"))
     hashes = store(warehouse, cache)
+    by_models = {"x1": ("m", 350), "x2": ("m", 349), "x3": ("m", 348), "y1": ("n", 360)}  # of each the newest two stay
+    made = [{"clustering_id": c, "model_id": m, "dt": before(age), "sequence": 1} for c, (m, age) in by_models.items()]
+    rows(warehouse, MODEL_CLUSTERINGS, made)
     kept = base_settings.retention.model_copy(update={"image_days": 120, "clustering_days": 90, "keep_clusterings": 2})
     fetch = base_settings.fetch.model_copy(update={"image_cache": cache.address})
     settings = base_settings.model_copy(update={"retention": kept, "fetch": fetch})
     dry = run_stage(STAGE, Warehouse(warehouse.spark, warehouse.root, read_only=True), settings, TODAY)
     said = capsys.readouterr().out
-    assert "1 of the clusterings would go: c of" in said and "1 pictures not seen since 2026-02-01 would go" in said
+    assert (
+        "2 of the clusterings would go: c of" in said
+        and "x1 of" in said
+        and "1 pictures not seen since 2026-02-01 would go" in said
+    )
     assert stored(warehouse, CLUSTERINGS) == set("abcdef") and all(cache.get(h) for h in hashes.values())
-    assert (dry.metrics["clusterings_removed"], dry.metrics["images_removed"]) == (1.0, 1.0)
+    assert (dry.metrics["clusterings_removed"], dry.metrics["images_removed"]) == (2.0, 1.0)
 
     delete, calls = maintenance._delete_clusterings, []
 
@@ -158,11 +166,12 @@ def test_maintenance_removes_that_and_no_more_and_a_dry_run_nothing(warehouse, b
         patch.setattr(maintenance, "_delete_clusterings", dies)
         run_stage(STAGE, warehouse, settings, TODAY)
     assert stored(warehouse, CLUSTERINGS) == set("abdef") and stored(warehouse, CLUSTER_MEMBERS) == set("abcdef")
-    assert json.loads(Path(warehouse.root, NOTE).read_text()) == ["c"]
+    assert json.loads(Path(warehouse.root, NOTE).read_text()) == ["c", "x1"]
 
     run_stage(STAGE, warehouse, settings, TODAY)
     for table in (CLUSTERINGS, CLUSTER_MEMBERS, CLUSTERS):
         assert stored(warehouse, table) == set("abdef")
+    assert stored(warehouse, MODEL_CLUSTERINGS) == {"x2", "x3", "y1"}
     assert not Path(warehouse.root, NOTE).exists()
     assert {n for n, h in hashes.items() if cache.get(h)} == {"young", "medoid", "shared"}
     assert stored(warehouse, BANNERS, "banner_id") == {"old", "young", "medoid", "shared", "sharing"}

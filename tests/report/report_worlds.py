@@ -106,6 +106,7 @@ def draw_world(clusters: int, seed: int) -> World:
     _add_clicks(world, groups)
     _add_analytics(world, groups)
     _add_experiments(world)
+    _add_strategies(world)
     return world
 
 
@@ -294,6 +295,17 @@ def _add_analytics(world: World, groups: list[Group]) -> None:
             world.add(tables.CLUSTER_TRENDS, **own, **key, rate=0.02, rate_before=0.01)
         older = {"dt": DAYS[2], "window_days": 7, "measure": "ctr", "trend": "rises", "q_value": 0.0}
         world.add(tables.CLUSTER_TRENDS, **{**own, "clustering_id": BEFORE}, **older, rate=0.5, rate_before=0.1)
+
+
+def _add_strategies(world: World) -> None:
+    """Comparisons of three days, the last one later than the report; in each two ranked and one that a gate refused."""
+    for name, day in (("old", DAYS[1]), ("new", DAYS[-2]), ("late", LAST + datetime.timedelta(days=1))):
+        for place, configuration in ((2, f"kmeans {HOSTILE}"), (1, f"recursive {name}"), (None, "dbscan()")):
+            own = {"comparison_id": name, "dt": day, "encoder_id": "enc", "configuration": configuration, "place": place}
+            told = {"reason": f"why {name} {HOSTILE}" if place == 1 else None, "recommended": place == 1}
+            figures = {"silhouette": 0.5123, "clusters": 12.0, "largest_share": 0.25} if place else {}
+            status = "ranked" if place else "gated"
+            world.add(tables.LAB_RESULTS, **own, **told, status=status, score=0.4, seconds=1.25, figures=figures)
 
 
 def _add_experiments(world: World) -> None:

@@ -37,6 +37,7 @@ OPTIONAL = (
     tables.CLUSTER_AUDIENCES,
     tables.EXPERIMENT_VERDICTS,
     tables.EXPERIMENT_RESULTS,
+    tables.LAB_RESULTS,
 )
 
 
@@ -132,6 +133,16 @@ def test_tags_audiences_and_trends_are_those_of_the_day(built, found):
             first = family[family.trend == trend].sort_values(["q_value", "cluster_id"]).cluster_id[:TRENDS_SHOWN]
             told = [row for row in part.split("<tr>") if f"left {trend}" in row]
             assert [f"#cluster-{name}" in row for name, row in zip(first, told, strict=True)] == [True] * len(first)
+
+
+def test_strategies_are_those_of_the_newest_comparison_up_to_the_reports_day(built):
+    text = pages_in(built[3])["index.html"]
+    section = text[text.index('<section id="strategies"') :].split("</section>")[0]
+    assert [m for m in ("recursive old", "recursive new", "recursive late") if m in section] == ["recursive new"]
+    rows = re.findall(r"<tr><td>(\d)</td>(.*?)</tr>", section)
+    assert [place for place, _ in rows] == ["1", "2"] and "recommended" in rows[0][1] and "recommended" not in rows[1][1]
+    assert "0.512" in rows[0][1] and "25.0 %" in rows[0][1] and ">12<" in rows[0][1] and "1 gated" in section
+    assert "why new" in section and HOSTILE not in section
 
 
 def test_experiments_are_those_of_the_newest_day_up_to_the_reports(built):

@@ -5,7 +5,8 @@ For each window w and event type e, with n the user's count there:
 - ``log_{block}_{e}s_{w}d`` = ln(1 + n), for the blocks cluster, theme and all;
 - ``share_{block}_{e}s_{w}d`` = n over the user's count over everything, 0 where that is 0, for cluster and theme;
 - ``ctr_{block}_{w}d`` = clicks over impressions, 0 without impressions and at most 1, for cluster, theme and all;
-- ``log_theme{slot}_{e}s_{w}d`` = ln(1 + n) for each of the k themes, whichever the banner's is, for the block themes.
+- ``log_theme{slot}_{e}s_{w}d`` = ln(1 + n) for each of the k themes, whichever the banner's is, for the block themes;
+- ``share_theme{slot}_{e}s_{w}d`` = n over the user's count over everything, for each of them, for the block theme_shares.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import numpy as np
 
 from bannermap.platform.tables import EVENT_TYPES, WINDOWS_DAYS, window_column
 
-BLOCKS = ("cluster", "theme", "all", "themes")
+BLOCKS = ("cluster", "theme", "all", "themes", "theme_shares")
+OF_EACH_THEME = {"themes": "log_theme", "theme_shares": "share_theme"}
 NONE = -1
 """Code of no history, no cluster; slot of no theme."""
 
@@ -52,7 +54,7 @@ class FeatureChoice:
         themes: k, number of slots.
     """
 
-    blocks: Sequence[str] = BLOCKS
+    blocks: Sequence[str] = BLOCKS[:4]
     events: Sequence[str] = EVENT_TYPES
     windows: Sequence[int] = WINDOWS_DAYS
     themes: int = 10
@@ -63,8 +65,8 @@ def feature_names(choice: FeatureChoice) -> list[str]:
     windows = [window_column(e, w) for w in choice.windows for e in choice.events]
     names = []
     for block in _in_order(choice):
-        if block == "themes":
-            names += [f"log_theme{slot:02d}_{c}" for slot in range(1, choice.themes + 1) for c in windows]
+        if block in OF_EACH_THEME:
+            names += [f"{OF_EACH_THEME[block]}{slot:02d}_{c}" for slot in range(1, choice.themes + 1) for c in windows]
             continue
         names += [f"log_{block}_{c}" for c in windows]
         names += [f"share_{block}_{c}" for c in windows] if block != "all" else []
@@ -98,8 +100,8 @@ def cluster_features(
     }
     columns: list[np.ndarray] = []
     for block in _in_order(choice):
-        if block == "themes":
-            columns += _theme_columns(themes, row_history, choice)
+        if block in OF_EACH_THEME:
+            columns += _theme_columns(themes, row_history, everything if block == "theme_shares" else None, choice)
         else:
             columns += _block_columns(place[block], everything if block != "all" else None, choice)
     return np.concatenate(columns, axis=1) if columns else np.zeros((len(row_history), 0), np.float32)
@@ -152,10 +154,16 @@ def _block_columns(counts: np.ndarray, everything: np.ndarray | None, choice: Fe
     return [*columns, np.minimum(_ratio(clicks, shown)[:, windows], 1.0).astype(np.float32)]
 
 
-def _theme_columns(themes: np.ndarray, row_history: np.ndarray, choice: FeatureChoice) -> list[np.ndarray]:
+def _theme_columns(
+    themes: np.ndarray, row_history: np.ndarray, everything: np.ndarray | None, choice: FeatureChoice
+) -> list[np.ndarray]:
+    """Of each theme logarithms of counts, or shares of everything where that is given."""
     known = row_history != NONE
     rows = [np.where(known, row_history * choice.themes + slot, NONE) for slot in range(choice.themes)]
-    return [_flat(np.log1p(_chosen(_taken(themes, r), choice))) for r in rows]
+    counts = [_chosen(_taken(themes, r), choice) for r in rows]
+    if everything is None:
+        return [_flat(np.log1p(c)) for c in counts]
+    return [_flat(_ratio(c, _chosen(everything, choice))) for c in counts]
 
 
 def _chosen(counts: np.ndarray, choice: FeatureChoice) -> np.ndarray:

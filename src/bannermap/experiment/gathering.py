@@ -13,13 +13,13 @@ from bannermap.experiment import transforms as t
 from bannermap.experiment.assembling import Collected
 from bannermap.experiment.frames import PUBLICATION_SCHEMA
 from bannermap.experiment.timeline import DAY_US, Publication, days_since_1970, newest_of_each_day, spans
+from bannermap.platform.clusterings import known_clusterings
 from bannermap.platform.errors import InputError
 from bannermap.platform.runs import JobContext
 from bannermap.platform.settings import ExperimentSettings, Settings
 from bannermap.platform.tables import (
     BANNER_ASSIGNMENTS,
     CLUSTER_MEMBERS,
-    CLUSTERINGS,
     CLUSTERS,
     EVENT_TYPES,
     FEATURE_PUBLICATIONS,
@@ -193,7 +193,7 @@ def _publications(context: JobContext) -> list[Publication]:
     settings, wh = context.settings.experiment, context.warehouse
     earliest = first_day(context.dt, settings) - datetime.timedelta(days=t.LONGEST_WINDOW_DAYS)
     near = F.col("dt").between(F.lit(earliest), F.lit(context.dt))
-    made = wh.read(CLUSTERINGS, "cluster_banners").select("clustering_id", "sequence")
+    made = known_clusterings(context).select("clustering_id", "sequence")
     rows = wh.read(FEATURE_PUBLICATIONS, "build_user_features").where(near).join(made, "clustering_id")
     timed = rows.withColumn("available_us", F.unix_micros("available_at")).orderBy("dt", "clustering_id", "revision").collect()
     return [Publication(r["dt"], r["clustering_id"], r["sequence"], r["revision"], r["available_us"]) for r in timed]

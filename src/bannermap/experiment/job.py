@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -90,7 +91,7 @@ def stage(read_events: g.EventReader) -> Stage:
         with context.phase(PHASES[0]):
             settings, spark = context.settings.experiment, context.warehouse.spark
             drawn = g.drawn(spark, g.of_warehouse(context, read_events), context.dt, settings)
-        done = evaluated(drawn, context.dt, settings, context.phase)
+        done = evaluated(drawn, context.dt, settings, context.phase, context.settings.assignment.model_id)
         with context.phase(PHASES[3]):
             _write_tables(context, done)
         context.run.rows_in, context.run.rows_out = drawn.impressions, len(drawn.collected.rows)
@@ -136,8 +137,17 @@ def check(settings: Settings) -> None:
     check_models(settings.experiment)
 
 
-def evaluated(drawn: g.Drawn, last_day: datetime.date, settings: ExperimentSettings, phase: Phase) -> Experiment:
+def evaluated(
+    drawn: g.Drawn, last_day: datetime.date, settings: ExperimentSettings, phase: Phase, model_id: str | None = None
+) -> Experiment:
     """Train and compare.
+
+    Args:
+        drawn: rows.
+        last_day: of impressions.
+        settings: of the experiment.
+        phase: told what is done.
+        model_id: of the model whose clusterings are asked about; None for those of cluster_banners.
 
     Raises:
         InputError: nothing can be learned or judged.
@@ -151,8 +161,15 @@ def evaluated(drawn: g.Drawn, last_day: datetime.date, settings: ExperimentSetti
         comparisons = v.compared(impressions, result, settings)
     broken = breaches(drawn.collected)
     facts = _facts(drawn, impressions, result, comparisons, own[v.FEATURES])
-    name = f"{last_day}-{settings_hash(settings)[:12]}"
+    name = experiment_name(last_day, settings, model_id)
     return Experiment(name, last_day, settings, comparisons, broken, facts, own[v.FEATURES], drawn)
+
+
+def experiment_name(last_day: datetime.date, settings: ExperimentSettings, model_id: str | None) -> str:
+    """The experiment_id: the day, and a hash of the settings, and of the model where there is one."""
+    text = settings_hash(settings)
+    digest = hashlib.sha256(f"{text}{model_id}".encode()).hexdigest() if model_id else text
+    return f"{last_day}-{digest[:12]}"
 
 
 def without_themes(settings: ExperimentSettings) -> ExperimentSettings:

@@ -19,7 +19,7 @@ from bannermap.platform.runs import JobContext, say
 from bannermap.platform.tables import BANNER_ASSIGNMENTS, BANNER_DAYS, EMBEDDINGS
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
 MODEL, NO_VECTOR = "model", "no_vector"
 SAID = {"dt", "clustering_id", "banner_id", "pixel_hash", "cluster_id", "reason"}
@@ -39,7 +39,7 @@ def stage(folder: str, seen: SeenPictures) -> Stage:
     def run(context: JobContext) -> None:
         with context.phase(PHASES[0]):
             saved = load(context.warehouse.spark, folder)
-            _check_day(saved, context)
+            check_day(saved, context)
             say(f"{context.title}: by {saved.model_id}, {saved.strategy} on vectors of {saved.encoder_id}")
         with context.phase(PHASES[1]):
             banners = _banners(context, seen, saved).persist()
@@ -83,7 +83,12 @@ def _kernel(shared: Any) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.Rec
     return predict
 
 
-def _check_day(saved: SavedModel, context: JobContext) -> None:
+def check_day(saved: SavedModel, context: JobContext) -> None:
+    """Refuse a model that could not have been known on the run's day.
+
+    Raises:
+        InputError: it was made of later banners.
+    """
     if saved.last_dt and saved.last_dt > context.dt:
         raise InputError(
             f"The model {saved.model_id} was made of banners up to {saved.last_dt}: what it says of {context.dt} could not have "
@@ -121,13 +126,23 @@ def _vectors(context: JobContext, saved: SavedModel, banners: DataFrame) -> Data
     return found
 
 
+def cluster_name(saved: SavedModel, label: Column) -> Column:
+    """The cluster_id of a label, the same on every day; null for none."""
+    digits = F.greatest(F.length(label.cast("string")), F.lit(6))
+    return F.concat(F.lit(f"{saved.model_id}-"), F.lpad(label.cast("string"), digits, F.lit("0")))
+
+
 def _rows(context: JobContext, saved: SavedModel, banners: DataFrame, labels: DataFrame) -> DataFrame:
     """`BANNER_ASSIGNMENTS`."""
     known = labels.withColumn("placed", F.lit(True))
     joined = banners.join(known, "content_hash", "left")
-    name = F.concat(F.lit(f"{saved.model_id}-"), F.lpad(F.col("label").cast("string"), 6, "0"))
     absent = set(BANNER_ASSIGNMENTS.columns) - SAID
     nothing = {c: F.lit(None).cast(BANNER_ASSIGNMENTS.type_of(c)) for c in absent}
     reason = F.when(F.col("placed"), F.lit(MODEL)).otherwise(F.lit(NO_VECTOR))
-    own = {"dt": F.lit(context.dt), "clustering_id": F.lit(saved.model_id), "cluster_id": name, "reason": reason}
+    own = {
+        "dt": F.lit(context.dt),
+        "clustering_id": F.lit(saved.model_id),
+        "cluster_id": cluster_name(saved, F.col("label")),
+        "reason": reason,
+    }
     return joined.withColumns({**own, **nothing})

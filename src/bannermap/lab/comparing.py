@@ -115,6 +115,7 @@ def told(done: Compared, settings: LabSettings) -> dict[str, Any]:
             "seconds": outcome.seconds,
             "budget_s": outcome.budget_s,
             "budget_bound": outcome.budget_bound,
+            "overrun_s": outcome.overrun_s,
             "recommended": chosen.chosen,
             "reason": chosen.reason,
             "paired_comparisons": [vars(c) for c in chosen.comparisons],

@@ -14,10 +14,11 @@ import pyarrow as pa
 
 from bannermap.lab import gathering as g
 from bannermap.lab.comparing import TRUST, Compared, compare, plain, told
-from bannermap.lab.page import page
+from bannermap.lab.page import Sheets, page
 from bannermap.lab.search import Say
-from bannermap.lab.strategies import Tools, check_strategies
-from bannermap.lab.strategies.interface import NeighbourSearch, RecursiveClustering
+from bannermap.lab.sheets import Drawing, contact_sheets
+from bannermap.lab.strategies import Tools, check_mode, check_strategies, device_of
+from bannermap.lab.strategies.interface import NeighbourSearch, RecursiveClustering, ThemeMaker
 from bannermap.platform.cli import FileMode, Stage
 from bannermap.platform.config import settings_hash, settings_json
 from bannermap.platform.files import write_bytes, write_text
@@ -41,23 +42,28 @@ class Given:
         cluster: the recursive clustering in one process.
         neighbours: its search.
         seen: the pictures of a day.
+        draw: small pictures of stored ones.
+        themes: centroids of clusters, their weights and a number -> that many centroids of themes, or fewer.
     """
 
     cluster: RecursiveClustering
     neighbours: NeighbourSearch
     seen: g.SeenPictures
+    themes: ThemeMaker
+    draw: Drawing
 
     def tools(self, spark: SparkSession, settings: Settings) -> Tools:
         """For strategies."""
-        return Tools(self.cluster, self.neighbours, settings.clustering, spark)
+        return Tools(self.cluster, self.neighbours, settings.clustering, spark, device_of(settings.lab.mode))
 
 
 def check(settings: Settings) -> None:
     """What can be known to be wrong before Spark starts.
 
     Raises:
-        ConfigError: a strategy's package is absent.
+        ConfigError: a strategy's package is absent, or a GPU that the mode asks for.
     """
+    check_mode(settings.lab.mode)
     check_strategies(settings.lab.strategies)
 
 
@@ -78,7 +84,9 @@ def stage(given: Given) -> Stage:
                 warehouse.overwrite_partition(table, frame, comparison_id=name)
             if not warehouse.read_only:
                 out = (settings.out or f"{warehouse.root}/lab").rstrip("/")
-                write_beside(warehouse.spark, f"{out}/{name}", name, context.dt, done, found.known, context.settings)
+                sheets = contact_sheets(context, done, given.draw)
+                write_beside(warehouse.spark, f"{out}/{name}", name, context.dt, done, found.known, context.settings, sheets)
+                context.run.metrics["mosaics"] = float(sum(map(len, sheets.values())))
         context.run.rows_in, context.run.rows_out = found.known, sum(len(d.pictures) for d in done)
         context.run.metrics["configurations_ranked"] = float(sum(len(d.outcome.ranked) for d in done))
 
@@ -137,6 +145,7 @@ def result_frames(spark: SparkSession, name: str, day: datetime.date, done: list
 
 
 def _result_rows(done: Compared) -> Iterator[dict[str, Any]]:
+    recommended = done.outcome.recommendation.chosen
     places = {t.name: place for place, t in enumerate(done.outcome.ranked, 1)}
     for trial in done.outcome.trials:
         yield {
@@ -145,9 +154,9 @@ def _result_rows(done: Compared) -> Iterator[dict[str, Any]]:
             "strategy": trial.configuration.strategy,
             "parameters": json.dumps(dict(trial.configuration.parameters), sort_keys=True),
             "status": trial.status,
-            "reason": trial.reason or None,
+            "reason": done.outcome.recommendation.reason if trial.name == recommended else trial.reason or None,
             "place": places.get(trial.name),
-            "recommended": trial.name == done.outcome.recommendation.chosen,
+            "recommended": trial.name == recommended,
             "score": plain(trial.score),
             "stability": plain(trial.stability.mean()) if len(trial.stability) else None,
             "permuted_deviations": plain(trial.permuted.deviations) if trial.permuted else None,
@@ -166,9 +175,17 @@ def _label_table(name: str, done: Compared, trial: str) -> pa.Table:
 
 
 def write_beside(
-    spark: SparkSession, folder: str, name: str, day: datetime.date, done: list[Compared], known: int, settings: Settings
+    spark: SparkSession,
+    folder: str,
+    name: str,
+    day: datetime.date,
+    done: list[Compared],
+    known: int,
+    settings: Settings,
+    sheets: Sheets | None = None,
 ) -> None:
-    """index.html, summary.json and labels/*.npy: int64, -1 for outliers, in the order of node_ids of the index.json beside."""
+    """index.html, summary.json, mosaics/*.webp, and labels/*.npy: int64, -1 for outliers, in the order of node_ids of the
+    index.json beside."""
     parts = [told(d, settings.lab) for d in done]
     summary = {
         "comparison_id": name,
@@ -186,7 +203,11 @@ def write_beside(
             np.save(buffer, d.labels[trial])
             write_bytes(spark, f"{place}/{file}", buffer.getvalue())
         write_text(spark, f"{place}/index.json", json.dumps({"files": files, "node_ids": list(d.pictures.names)}))
-    write_text(spark, f"{folder}/index.html", page(name, known, done, parts))
+    for (encoder_id, trial), mosaics in (sheets or {}).items():
+        for m in mosaics:
+            place = f"{folder}/mosaics/{_file_name(encoder_id)}/{_file_name(trial)}"
+            write_bytes(spark, f"{place}/cluster-{m.chosen.label:06d}.webp", m.webp)
+    write_text(spark, f"{folder}/index.html", page(name, known, done, parts, sheets))
     write_text(spark, f"{folder}/summary.json", json.dumps(plain(summary), indent=1))
     say(f"index.html and summary.json in {folder}")
 

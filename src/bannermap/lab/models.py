@@ -22,6 +22,8 @@ from bannermap.platform.errors import InputError
 
 FORMAT = 1
 DESCRIPTION, ARRAYS = "model.json", "arrays.npz"
+THEMES = "themes_"
+"""Before the number of themes, in names of arrays."""
 PLAIN = ("model_id", "encoder_id", "dimensions", "strategy", "version")
 
 
@@ -99,6 +101,9 @@ class SavedModel:
         version: of the program that made it.
         model_id: name: the last day and a hash of all of this.
         facts: figures of the fit, for people.
+        centroids: float32 (clusters, d), unit length, of what it was made of; zeros for a cluster without any. Empty where a
+            model was kept before these were.
+        themes: number of themes -> float32 (themes, d), unit length, by slot: the same for every day that it is applied to.
     """
 
     model: Model
@@ -111,6 +116,8 @@ class SavedModel:
     version: str
     model_id: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
+    centroids: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    themes: Mapping[int, np.ndarray] = field(default_factory=dict)
 
     def check_encoder(self, encoder_id: str, dimensions: int | None = None) -> None:
         """Refuse vectors of another encoder.
@@ -142,6 +149,8 @@ def packed(saved: SavedModel) -> tuple[str, bytes]:
         arrays |= {"projection_mean": model.projection.mean, "projection_directions": model.projection.directions}
     if model.cells is not None:
         arrays["cells"] = model.cells
+    arrays |= {"centroids": saved.centroids} if saved.centroids.size else {}
+    arrays |= {f"{THEMES}{k}": centroids for k, centroids in sorted(saved.themes.items())}
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
     rules = [{"bucket": b, "kind": r.kind, "first_label": model.first_labels[b]} for b, r in sorted(model.rules.items())]
@@ -198,4 +207,5 @@ def _assembled(said: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Sav
     model = Model(rules, first, projection, said["bucketing"], arrays.get("cells"))
     days = {name: datetime.date.fromisoformat(said[name]) if said[name] else None for name in ("first_dt", "last_dt")}
     fields: dict[str, Any] = {name: said[name] for name in (*PLAIN, "parameters", "facts")} | days
-    return SavedModel(model=model, **fields)
+    themes = {int(name.removeprefix(THEMES)): a for name, a in arrays.items() if name.startswith(THEMES)}
+    return SavedModel(model=model, centroids=arrays.get("centroids", np.empty((0, 0), np.float32)), themes=themes, **fields)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bannermap.lab.comparing import TRUST, Compared
+from bannermap.lab.mosaics import Mosaic
 from bannermap.lab.projection import learned_projection
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ MEASURES = (
 )
 SHOWN = 3
 """Clusterings that have a scatter and a chart of sizes, side by side."""
+SHEET_CLUSTERS = 6
+"""Mosaics of each in the page; all of them lie beside it."""
 DOTS, COLOURS, BARS = 1500, 12, 40
 """Of a scatter: pictures, and clusters with a colour of their own, the largest; of a chart of sizes: clusters."""
 WIDTH_PX, HEIGHT_PX = 320, 220
@@ -32,15 +36,19 @@ PALETTE = (
 )
 
 
+Sheets = Mapping[tuple[str, str], Sequence[Mosaic]]
+"""encoder_id, configuration -> mosaics, the largest cluster first."""
+
+
 @dataclass(frozen=True)
 class Chart:
-    """An SVG and what it shows, in words."""
+    """A picture as markup, and what it shows, in words."""
 
     svg: str
     caption: str
 
 
-def page(name: str, known: int, done: Sequence[Compared], told: Sequence[Mapping[str, Any]]) -> str:
+def page(name: str, known: int, done: Sequence[Compared], told: Sequence[Mapping[str, Any]], sheets: Sheets | None = None) -> str:
     """The page as HTML; names in it are escaped.
 
     Args:
@@ -48,6 +56,7 @@ def page(name: str, known: int, done: Sequence[Compared], told: Sequence[Mapping
         known: pictures before the sample.
         done: encoders.
         told: their parts of summary.json, in the same order.
+        sheets: mosaics, where there are pictures.
     """
     import jinja2
 
@@ -56,10 +65,27 @@ def page(name: str, known: int, done: Sequence[Compared], told: Sequence[Mapping
     for found, text in zip(done, told, strict=True):
         ranked = [c for c in text["configurations"] if c["status"] == "ranked"]
         others = [c for c in text["configurations"] if c["status"] != "ranked"]
-        parts.append({"told": text, "ranked": ranked, "others": others, "charts": charts(found)})
+        shown = {name: (sheets or {}).get((found.encoder_id, name), []) for name in shown_names(found)}
+        pictures = {name: [tile(m) for m in of[:SHEET_CLUSTERS]] for name, of in shown.items() if of}
+        parts.append({"told": text, "ranked": ranked, "others": others, "charts": charts(found), "sheets": pictures})
     present = [m for m in MEASURES if any(m in c["figures"] for part in parts for c in part["ranked"])]
     template = environment.from_string(TEMPLATE.read_text())
-    return template.render(name=name, known=f"{known:,}", trust=TRUST, parts=parts, measures=present, number=number)
+    return template.render(name=name, known=f"{known:,}", trust=TRUST, parts=parts, measures=present, number=number, shown=SHOWN)
+
+
+def shown_names(done: Compared) -> list[str]:
+    """Configurations with pictures: the best of each strategy, best first, then the next best, whatever their strategy."""
+    ranked = done.outcome.ranked
+    first = {t.configuration.strategy: t for t in reversed(ranked)}  # the last to be noted is the best
+    order = sorted(ranked, key=lambda t: first[t.configuration.strategy] is not t)
+    return [t.name for t in order[:SHOWN]]
+
+
+def tile(mosaic: Mosaic) -> Chart:
+    """A mosaic as an image element of its own and what it shows."""
+    data = base64.b64encode(mosaic.webp).decode()
+    text = f"cluster {mosaic.chosen.label}, {mosaic.chosen.share:.1%}"
+    return Chart(f'<img alt="{text}" src="data:image/webp;base64,{data}">', text)
 
 
 def number(value: float | None) -> str:
@@ -75,9 +101,9 @@ def charts(done: Compared) -> list[Chart]:
     result = [score_against_cost([(t.configuration.strategy, t.seconds, t.score) for t in fitted])] if fitted else []
     if done.curve:
         result.append(curve_chart(done))
-    for trial in done.outcome.ranked[:SHOWN]:
-        labels = done.labels[trial.name]
-        result += [scatter(done, labels, trial.name), size_chart(labels, trial.name)]
+    for name in shown_names(done):
+        labels = done.labels[name]
+        result += [scatter(done, labels, name), size_chart(labels, name)]
     return result
 
 

@@ -47,7 +47,13 @@ class Mode:
     rungs: int
 
 
-MODES = {"fast": Mode(3, 1, 120.0, 3, 1), "balanced": Mode(6, 3, 900.0, 5, 1), "comprehensive": Mode(12, 6, 7200.0, 10, 2)}
+COMPREHENSIVE = Mode(12, 6, 7200.0, 10, 2)
+MODES = {
+    "fast": Mode(3, 1, 120.0, 3, 1),
+    "balanced": Mode(6, 3, 900.0, 5, 1),
+    "comprehensive": COMPREHENSIVE,
+    "gpu": COMPREHENSIVE,  # the same, with k-means on a GPU
+}
 
 
 def configurations(vectors: np.ndarray, settings: LabSettings) -> list[Configuration]:

@@ -2,14 +2,16 @@
 
 Successive halving (Jamieson and Talwalkar 2016): every configuration is fitted on a sample; the best third, and the best of each
 strategy, go on to four times as many rows, until these are all. A fit is not started when its time, by the one before and the
-strategy's growth, would not fit into what is left; what was not tried is part of the outcome. Nothing that was started is cut
-off, so a first fit, whose time nobody knows, can go over the budget by itself.
+strategy's growth, would not fit into what is left; what was not tried is part of the outcome. A fit that was started is not cut
+off. So that nobody's first one is started blindly, each strategy is timed on `PROBE_ROWS` rows before it is fitted on many more;
+what can overrun is that probe, and a fit that takes longer than `CAUTION` times its estimate. By how much is part of the outcome.
 
 The order of trying, and every fit, follow from the seed. While the budget does not bind, so does the whole outcome.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -34,6 +36,8 @@ FITS_SHARE = 0.6
 """Of the budget, until which fits are started; the rest is for gates, which fit again."""
 CAUTION = 1.3
 """Times by which an estimate is stretched before it is held against what is left."""
+PROBE_ROWS = 500
+"""On which a strategy is timed before a sample of more than twice as many."""
 LEAST_STABILITY = 2
 """Bootstrap samples without which there is no stability."""
 
@@ -74,6 +78,10 @@ class Trial:
         return self.configuration.name
 
 
+Times = dict[str, tuple[int, float]]
+"""Strategy -> rows and seconds of its last fit: what a configuration that was not fitted yet is estimated by."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """All trials, ranked ones first and best first; the recommendation; seconds in all, and whether the budget cut any off."""
@@ -83,6 +91,11 @@ class Outcome:
     seconds: float
     budget_s: float
     budget_bound: bool
+
+    @property
+    def overrun_s(self) -> float:
+        """Seconds over the budget; 0 where it was kept."""
+        return max(0.0, self.seconds - self.budget_s)
 
     @property
     def ranked(self) -> list[Trial]:
@@ -152,7 +165,10 @@ def compared(work: Comparing, configurations: Sequence[Configuration]) -> Outcom
     refused = [t for t in gated if t.status != "ranked"]
     chosen = _recommendation(work, ranked)
     budget = work.budget
-    return Outcome((*ranked, *refused, *others), chosen, budget.spent(), budget.seconds, budget.bound)
+    outcome = Outcome((*ranked, *refused, *others), chosen, budget.spent(), budget.seconds, budget.bound)
+    if outcome.overrun_s:
+        work.say(f"{outcome.overrun_s:.0f} s over the budget of {budget.seconds:.0f} s: a fit took longer than was foreseen")
+    return outcome
 
 
 def rung_rows(rows: int, rungs: int) -> list[int]:
@@ -173,9 +189,10 @@ def _fitted_by_rungs(work: Comparing, trials: list[Trial]) -> list[Trial]:
     order = np.random.default_rng(work.settings.seed).permutation(total)
     sizes, going = rung_rows(total, mode.rungs), trials
     done: list[Trial] = []
+    times = _probed(work, trials, np.sort(order[:PROBE_ROWS])) if sizes[0] > 2 * PROBE_ROWS else {}
     for number, rows in enumerate(sizes):
         work.say(f"{len(going)} configurations on {rows:,} of {total:,} pictures")
-        tried = [_fitted(work, t, np.sort(order[:rows]), f"{i} of {len(going)}") for i, t in enumerate(going, 1)]
+        tried = [_fitted(work, t, np.sort(order[:rows]), f"{i} of {len(going)}", times) for i, t in enumerate(going, 1)]
         if rows == total:
             return done + tried
         going, dropped = _kept(tried)
@@ -184,9 +201,30 @@ def _fitted_by_rungs(work: Comparing, trials: list[Trial]) -> list[Trial]:
     return done
 
 
-def _fitted(work: Comparing, trial: Trial, rows: np.ndarray, place: str) -> Trial:
-    growth = STRATEGIES[trial.configuration.strategy].growth
-    estimate = trial.seconds * (len(rows) / trial.rows) ** growth if trial.rows else 0.0
+def _probed(work: Comparing, trials: Sequence[Trial], rows: np.ndarray) -> Times:
+    """Of each strategy the time of its first configuration on few rows; what fails here will say so when it is tried."""
+    times: Times = {}
+    for trial in trials:
+        strategy = trial.configuration.strategy
+        if strategy in times or not work.budget.allows(0.0, FITS_SHARE):
+            continue
+        began = work.budget.spent()
+        with contextlib.suppress(Exception):
+            work.fit(trial.configuration, rows, work.settings.seed)
+        times[strategy] = len(rows), work.budget.spent() - began
+    return times
+
+
+def _estimate(trial: Trial, rows: int, times: Times) -> float:
+    """Seconds of a fit, by the configuration's own last one, else by its strategy's; 0 where none is known."""
+    known, seconds = (trial.rows, trial.seconds) if trial.rows else times.get(trial.configuration.strategy, (0, 0.0))
+    strategy = STRATEGIES[trial.configuration.strategy]
+    bearable = min(rows, strategy.max_rows or rows)  # of more a sample is fitted
+    return seconds * (bearable / min(known, bearable)) ** strategy.growth if known else 0.0
+
+
+def _fitted(work: Comparing, trial: Trial, rows: np.ndarray, place: str, times: Times) -> Trial:
+    estimate = _estimate(trial, len(rows), times)
     if not work.budget.allows(estimate, FITS_SHARE):
         why = f"no time was left for {len(rows):,} pictures (about {estimate:.0f} s)" if estimate else "no time was left"
         return replace(trial, status="untried", reason=why)
@@ -197,6 +235,7 @@ def _fitted(work: Comparing, trial: Trial, rows: np.ndarray, place: str) -> Tria
     samples = silhouette(work.vectors[rows], found.labels).samples
     value = score(Scored(trial.name, found.labels, samples), work.settings.rank_by, work.weights)
     work.say(f"{place}: {trial.name} in {found.seconds:.1f} s, score {value:.3f}")
+    times[trial.configuration.strategy] = len(rows), found.seconds
     whole = len(rows) == len(work.vectors)
     kept = (found, samples) if whole else (None, np.empty(0))
     return replace(trial, rows=len(rows), seconds=found.seconds, score=value, found=kept[0], silhouettes=kept[1])

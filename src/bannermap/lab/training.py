@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +19,13 @@ from bannermap.lab.data import Pictures
 from bannermap.lab.figures import figures
 from bannermap.lab.fitting import Configuration, Fit, Preparation, fit
 from bannermap.lab.job import Given, gathered_pictures
+from bannermap.lab.labels import cluster_sums, coded
 from bannermap.lab.models import ARRAYS, DESCRIPTION, SavedModel, packed, unpacked
-from bannermap.lab.separation import silhouette
+from bannermap.lab.rules import most_similar
+from bannermap.lab.separation import silhouette, unit_rows
 from bannermap.lab.sizes import Weights, giant_warning
-from bannermap.lab.strategies import check_strategies
+from bannermap.lab.strategies import check_mode, check_strategies
+from bannermap.lab.strategies.interface import ThemeMaker
 from bannermap.platform.cli import Stage
 from bannermap.platform.errors import InputError
 from bannermap.platform.files import read_bytes, read_text, write_bytes, write_text
@@ -36,8 +39,13 @@ if TYPE_CHECKING:
 PHASES = ("choose a strategy", "gather pictures", "fit", "keep the model")
 
 
-def stage(given: Given) -> Stage:
-    """The stage on the warehouse."""
+def stage(given: Given, kept: Callable[[SavedModel], None] = lambda saved: None) -> Stage:
+    """The stage on the warehouse.
+
+    Args:
+        given: what other stages lend.
+        kept: is told the model, once it is kept.
+    """
 
     def run(context: JobContext) -> None:
         settings, warehouse = context.settings.lab, context.warehouse
@@ -52,9 +60,11 @@ def stage(given: Given) -> Stage:
             made = fit(pictures.vectors, configuration, settings.seed, tools, pictures.sizes)
         with context.phase(PHASES[3]):
             saved = saved_model(made, pictures, configuration, encoder_id, context.dt, settings)
+            saved = named(with_themes(saved, made, pictures, given.themes, context.settings.clustering.theme_counts))
             if not warehouse.read_only:
                 out = (settings.out or f"{warehouse.root}/lab").rstrip("/")
                 store(warehouse.spark, f"{out}/models/{saved.model_id}", saved)
+            kept(saved)
         context.run.rows_in, context.run.rows_out = found.known, len(pictures)
         context.run.metrics.update({k: v for k, v in saved.facts.items() if isinstance(v, float)})
         warning = giant_warning(made.labels, settings.max_cluster_share)
@@ -65,6 +75,7 @@ def stage(given: Given) -> Stage:
 
 
 def _check(settings: Settings) -> None:
+    check_mode(settings.lab.mode)
     check_strategies([settings.lab.train.strategy] if settings.lab.train.strategy else [])
 
 
@@ -100,7 +111,7 @@ def _before(settings: LabSettings) -> Preparation:
 def saved_model(
     made: Fit, pictures: Pictures, configuration: Configuration, encoder_id: str, day: datetime.date, settings: LabSettings
 ) -> SavedModel:
-    """The fit with its name and figures.
+    """The fit with its figures.
 
     Args:
         made: the fit.
@@ -117,11 +128,40 @@ def saved_model(
     about: Mapping[str, Any] = plain({k: v for k, v in facts.items() if np.isfinite(v)})
     parameters = {**configuration.parameters, "preparation": vars(configuration.preparation)}
     dimensions = pictures.vectors.shape[1]
-    saved = SavedModel(
+    return SavedModel(
         made.model, encoder_id, dimensions, configuration.strategy, parameters, first, day, __version__, facts=about
     )
+
+
+def with_themes(saved: SavedModel, made: Fit, pictures: Pictures, make: ThemeMaker, counts: Sequence[int]) -> SavedModel:
+    """The model with the centroids of its clusters, and its themes: the largest has slot 1.
+
+    Args:
+        saved: without them.
+        made: the fit.
+        pictures: what it was made of.
+        make: makes themes.
+        counts: numbers of themes.
+    """
+    found = coded(made.labels)
+    if not found.clusters:
+        return saved
+    present, sizes = np.unique(made.labels[found.rows]), found.sizes.astype(np.float64)
+    own = unit_rows(cluster_sums(pictures.vectors, found)).astype(np.float32)
+    centroids = np.zeros((int(present.max()) + 1, own.shape[1]), np.float32)
+    centroids[present] = own
+    themes = {}
+    for k in counts:
+        fitted = make(own, sizes, k)
+        weights = np.bincount(most_similar(own, fitted)[0], sizes, len(fitted))
+        themes[k] = fitted[np.argsort(-weights, kind="stable")]
+    return replace(saved, centroids=centroids, themes=themes)
+
+
+def named(saved: SavedModel) -> SavedModel:
+    """The model under its name: its day and a hash of everything that it is."""
     text, data = packed(saved)
-    return replace(saved, model_id=f"{day}-{hashlib.sha256(text.encode() + data).hexdigest()[:12]}")
+    return replace(saved, model_id=f"{saved.last_dt}-{hashlib.sha256(text.encode() + data).hexdigest()[:12]}")
 
 
 def store(spark: SparkSession, folder: str, saved: SavedModel) -> None:

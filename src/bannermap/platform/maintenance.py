@@ -11,6 +11,7 @@ import datetime
 import functools
 import json
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,7 @@ from bannermap.platform.tables import (
     FEATURE_PUBLICATIONS,
     IMAGE_BYTES,
     IMAGE_FETCHES,
+    MODEL_CLUSTERINGS,
     NEAR_DUPLICATES,
     NEIGHBOURS,
     THEMES,
@@ -89,7 +91,7 @@ def _remove_clusterings(context: JobContext) -> None:
     if left:
         note = f"{context.warehouse.root.rstrip('/')}/{NOTE}"
         write_text(context.warehouse.spark, note, json.dumps(left))
-        for table in (ANALYSED_DAYS, CLUSTERINGS, *OF_A_CLUSTERING):
+        for table in (ANALYSED_DAYS, CLUSTERINGS, MODEL_CLUSTERINGS, *OF_A_CLUSTERING):
             _delete_clusterings(context.warehouse, table, left)
         remove(context.warehouse.spark, note)
 
@@ -99,11 +101,16 @@ def _expendable(context: JobContext) -> list[StoredClustering]:
     since = first_kept_day(context.dt, settings.clustering_days)
     if since is None:
         return []
-    rows = warehouse.read_or_empty(CLUSTERINGS).select("clustering_id", "dt", "sequence", "previous_clustering_id").collect()
+    columns = ("clustering_id", "dt", "sequence", "previous_clustering_id")
+    kinds: dict[str | None, list[StoredClustering]] = defaultdict(list)
+    for row in warehouse.read_or_empty(CLUSTERINGS).select(*columns).collect():
+        kinds[None].append(StoredClustering(*row))
+    for row in warehouse.read_or_empty(MODEL_CLUSTERINGS).select(*columns, "model_id").collect():
+        kinds[row["model_id"]].append(StoredClustering(*row[: len(columns)]))
     young = warehouse.read_or_empty(BANNER_ASSIGNMENTS).where(f"dt >= {sql_literal(since)}")
     assigned = {r[0] for r in young.select("clustering_id").distinct().collect()}
     kept = Kept(since, settings.keep_clusterings, assigned | named_by_features(warehouse))
-    return expendable([StoredClustering(*row) for row in rows], kept)
+    return [gone for of_kind in kinds.values() for gone in expendable(of_kind, kept)]  # each model has newest ones of its own
 
 
 def named_by_features(warehouse: Warehouse) -> set[str]:
@@ -126,7 +133,8 @@ def _left_over(context: JobContext) -> list[str]:
         noted = [str(name) for name in json.loads(text or "[]")]
     except ValueError:  # cut off by the kill, before anything was removed
         return []
-    there = {r[0] for r in warehouse.read_or_empty(CLUSTERINGS).select("clustering_id").collect()} if noted else set()
+    tables = (CLUSTERINGS, MODEL_CLUSTERINGS) if noted else ()
+    there = {r[0] for t in tables for r in warehouse.read_or_empty(t).select("clustering_id").collect()}
     return [name for name in noted if name not in there and name not in named_by_features(warehouse)]
 
 

@@ -11,7 +11,7 @@ from pyspark import StorageLevel
 from pyspark.sql import functions as F
 
 from bannermap.platform.cli import Stage
-from bannermap.platform.clusterings import pinned_clustering
+from bannermap.platform.clusterings import known_clusterings, pinned_clustering
 from bannermap.platform.errors import InputError, ServiceError
 from bannermap.platform.runs import JobContext, say
 from bannermap.platform.settings import Settings
@@ -19,7 +19,6 @@ from bannermap.platform.tables import (
     CLUSTER_LINEAGE,
     CLUSTER_MEMBERS,
     CLUSTER_TAGS,
-    CLUSTERINGS,
     CLUSTERS,
     IMAGE_FETCHES,
     RUNS,
@@ -62,7 +61,7 @@ def run(context: JobContext) -> None:
     with connection.opened() as database:
         shelf = Shelf(database, connection)
         shelf.reach()  # before anything is computed
-        row = _of(context, CLUSTERINGS, clustering_id).collect()[0]
+        row = known_clusterings(context).where(F.col("clustering_id") == clustering_id).collect()[0]
         if not _has_a_place(context, shelf, row):
             return
         with context.phase("gather the documents"):
@@ -135,7 +134,7 @@ def _remove(context: JobContext, shelf: Shelf) -> None:
         gone = [job["_id"] for job in surplus(shelf.published(), keep)]
         say(f"published clusterings that are beyond publish.keep_runs already: {', '.join(gone) or 'none'}")
         return
-    rows = context.warehouse.read(CLUSTERINGS).select("clustering_id", "state").collect()
+    rows = known_clusterings(context).select("clustering_id", "state").collect()
     shelf.note_states({r["clustering_id"]: r["state"] for r in rows})
     gone, documents = shelf.remove_old(keep)
     context.run.metrics |= {"publications_removed": float(len(gone)), "documents_removed": float(documents)}

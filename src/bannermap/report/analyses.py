@@ -1,4 +1,4 @@
-"""What analyse_clusters and evaluate_features found, as plain values of a report."""
+"""What analyse_clusters, evaluate_features and compare_strategies found, as plain values of a report."""
 
 from __future__ import annotations
 
@@ -83,3 +83,46 @@ class Experiment:
     experiment_id: str
     dt: datetime.date
     compared: Sequence[Compared]
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A ranked row of `lab_results`; figures that are not known are null.
+
+    Attributes:
+        place, configuration, recommended, score, stability, seconds: as there.
+        silhouette, composite, clusters, largest_share, outlier_share: from its figures.
+    """
+
+    place: int
+    configuration: str
+    recommended: bool
+    score: float | None
+    stability: float | None
+    seconds: float
+    silhouette: float | None
+    composite: float | None
+    clusters: float | None
+    largest_share: float | None
+    outlier_share: float | None
+
+
+@dataclass(frozen=True)
+class StrategyComparison:
+    """One encoder's part of a run of compare_strategies.
+
+    Attributes:
+        comparison_id: its name.
+        dt: its day.
+        encoder_id: whose vectors.
+        reason: of the recommendation, in words; null where nothing is recommended.
+        ranked: best first.
+        others: status -> configurations that are not ranked.
+    """
+
+    comparison_id: str
+    dt: datetime.date
+    encoder_id: str
+    reason: str | None
+    ranked: Sequence[Ranked]
+    others: Mapping[str, int]

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
 
+from bannermap.platform.clusterings import known_clusterings
 from bannermap.platform.runs import JobContext
 from bannermap.platform.tables import (
     BANNER_DAYS,
     CLUSTER_LINEAGE,
     CLUSTER_MEMBERS,
-    CLUSTERINGS,
     CLUSTERS,
     DUPLICATE_SETS,
     FEATURE_PUBLICATIONS,
@@ -61,6 +61,11 @@ class Source:
     _opened: dict[str, DataFrame] = field(default_factory=dict)
 
     @cached_property
+    def clusterings(self) -> DataFrame:
+        """Those that figures may be made by."""
+        return known_clusterings(self.context)
+
+    @cached_property
     def members(self) -> DataFrame:
         """Its rows of `cluster_members`."""
         return self.of(CLUSTER_MEMBERS).persist()
@@ -85,7 +90,7 @@ class Source:
     @cached_property
     def dated(self) -> DataFrame:
         """clustering_id and dt of the newest clustering of each charted day, and of this one."""
-        rows = self.table(CLUSTERINGS).where(F.col("dt").between(F.lit(self.axis[0]), F.lit(self.axis[-1])))
+        rows = self.clusterings.where(F.col("dt").between(F.lit(self.axis[0]), F.lit(self.axis[-1])))
         newest = rows.groupBy("dt").agg(F.max_by("clustering_id", "sequence").alias("clustering_id"))
         return newest.select("clustering_id", "dt").persist()
 

@@ -1,8 +1,8 @@
-"""Reads what analyse_clusters and evaluate_features wrote, for the report."""
+"""Reads what analyse_clusters, evaluate_features and compare_strategies wrote, for the report."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
@@ -13,9 +13,10 @@ from bannermap.platform.tables import (
     CLUSTER_TRENDS,
     EXPERIMENT_RESULTS,
     EXPERIMENT_VERDICTS,
+    LAB_RESULTS,
 )
 from bannermap.report import transforms as t
-from bannermap.report.analyses import Audience, Compared, Experiment, Trend, TrendFamily
+from bannermap.report.analyses import Audience, Compared, Experiment, Ranked, StrategyComparison, Trend, TrendFamily
 
 if TYPE_CHECKING:
     from pyspark.sql import Row
@@ -79,3 +80,26 @@ def _compared(row: Row) -> Compared:
     if not base or any(v is None for v in numbers):
         return Compared(**words)
     return Compared(**words, **{name: -v / base for name, v in zip(("gain", "gain_low", "gain_high"), numbers, strict=True)})
+
+
+def strategies(source: Source) -> list[StrategyComparison]:
+    """The newest comparison of strategies up to the report's day, by encoder; empty where there is none."""
+    known = source.table(LAB_RESULTS).where(F.col("dt") <= F.lit(source.context.dt))
+    rows: dict[str, list[Row]] = defaultdict(list)
+    for row in t.newest_comparison(known).collect():
+        rows[row["encoder_id"]].append(row)
+    return [_comparison(encoder_id, of) for encoder_id, of in sorted(rows.items())]
+
+
+def _comparison(encoder_id: str, rows: list[Row]) -> StrategyComparison:
+    ranked = [_ranked(row) for row in rows if row["place"] is not None]
+    others = Counter(row["status"] for row in rows if row["place"] is None)
+    reason = next((row["reason"] for row in rows if row["recommended"]), None)
+    return StrategyComparison(rows[0]["comparison_id"], rows[0]["dt"], encoder_id, reason, ranked, dict(sorted(others.items())))
+
+
+def _ranked(row: Row) -> Ranked:
+    figures = row["figures"] or {}
+    own = [row[c] for c in ("place", "configuration", "recommended", "score", "stability", "seconds")]
+    named = [figures.get(c) for c in ("silhouette", "composite", "clusters", "largest_share", "outlier_share")]
+    return Ranked(*own, *named)

@@ -13,12 +13,12 @@ from pyspark import StorageLevel
 from pyspark.sql import functions as F
 
 from bannermap.platform.cli import Stage
+from bannermap.platform.clusterings import known_clusterings
 from bannermap.platform.errors import InputError
 from bannermap.platform.image_store import stored_bytes
 from bannermap.platform.runs import JobContext
 from bannermap.platform.tables import (
     CLUSTER_LINEAGE,
-    CLUSTERINGS,
     EMBEDDINGS,
     IMAGE_FETCHES,
     NO_DAY,
@@ -30,6 +30,7 @@ from bannermap.report import gather
 from bannermap.report import transforms as t
 from bannermap.report.gather import Source
 from bannermap.report.gather_analyses import experiments as experiments_of
+from bannermap.report.gather_analyses import strategies as strategies_of
 from bannermap.report.gather_analyses import trends as trends_of
 from bannermap.report.model import Cluster, Day, Duplicates, Image, Outlier, Report, Step
 from bannermap.report.page import render
@@ -59,7 +60,7 @@ def run(context: JobContext) -> None:
 
 
 def _clustering(context: JobContext) -> Row:
-    rows = context.warehouse.read(CLUSTERINGS, "cluster_banners").where(F.col("dt") == F.lit(context.dt))
+    rows = known_clusterings(context).where(F.col("dt") == F.lit(context.dt))
     newest = rows.orderBy(F.desc("sequence")).head(1)
     if not newest:
         raise InputError(f"There is no clustering of {context.dt}. Run cluster_banners for that day first.")
@@ -71,7 +72,7 @@ def _report(context: JobContext, clustering: Row) -> Report:
     axis = [context.dt - datetime.timedelta(days=back) for back in range(days - 1, -1, -1)]
     source = Source(context, clustering, axis)
     undated = context.dt == NO_DAY
-    shown, duplicates, sizes, cohesions, failed, rejects, runs, search, days, has_lineage, trends, experiments = source.at_once(
+    shown, duplicates, sizes, cohesions, failed, rejects, runs, search, days, has_lineage, *analyses = source.at_once(
         *(
             gather.clusters,
             gather.duplicates,
@@ -85,8 +86,10 @@ def _report(context: JobContext, clustering: Row) -> Report:
             _has_lineage,
             trends_of,
             experiments_of,
+            strategies_of,
         )
     )
+    trends, experiments, strategies = analyses
     outliers = gather.outliers(source, shown)
     return Report(
         day=None if undated else context.dt,
@@ -115,6 +118,7 @@ def _report(context: JobContext, clustering: Row) -> Report:
         trends=trends,
         max_false_discoveries=context.settings.analytics.max_false_discoveries,
         experiments=experiments,
+        strategies=strategies,
     )
 
 
@@ -189,7 +193,7 @@ def _days(source: Source) -> list[Day]:
     """The charted days that the registry has, newest first."""
     inside = F.col("dt").between(F.lit(source.axis[0]), F.lit(source.axis[-1]))
     rows = source.table(REGISTRY_DAYS).where(inside).orderBy(F.desc("dt")).collect()
-    newest = source.table(CLUSTERINGS).join(source.dated.select("clustering_id"), "clustering_id")
+    newest = source.clusterings.join(source.dated.select("clustering_id"), "clustering_id")
     of_day = {r["dt"]: r for r in newest.select("dt", "clustering_id", "clusters", "outliers", "state").collect()}
     changed: dict[str, dict[str, int]] = defaultdict(dict)
     lineage = source.table(CLUSTER_LINEAGE).join(source.dated.select("clustering_id"), "clustering_id")

@@ -9,7 +9,7 @@ import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bannermap.report.analyses import Audience, Experiment, TrendFamily
+from bannermap.report.analyses import Audience, Experiment, StrategyComparison, TrendFamily
 from bannermap.report.ctr import wilson_interval
 
 
@@ -119,8 +119,8 @@ class Cluster:
     nodes: int
     medoid: str
     cohesion: float
-    threshold: float
-    depth: int
+    threshold: float | None
+    depth: int | None
     parent: str | None
     path: Sequence[str]
     born_dt: datetime.date | None
@@ -230,6 +230,7 @@ class Report:
         trends: by window and measure; empty where none are known.
         max_false_discoveries: among the trends, as a share; null where it is not known.
         experiments: of the newest day up to this one that has any.
+        strategies: the newest comparison up to this day, by encoder.
     """
 
     day: datetime.date | None
@@ -258,6 +259,7 @@ class Report:
     trends: Sequence[TrendFamily] = ()
     max_false_discoveries: float | None = None
     experiments: Sequence[Experiment] = ()
+    strategies: Sequence[StrategyComparison] = ()
 
     @property
     def unit(self) -> str:

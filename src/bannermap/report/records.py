@@ -107,7 +107,7 @@ def detail(cluster: Cluster, report: Report, places: Places, pool: Pool, sibling
     """What opens behind a card."""
     others = [c for c in siblings if c.cluster_id != cluster.cluster_id]
     return {
-        "t": round(cluster.threshold, 4),
+        "t": None if cluster.threshold is None else round(cluster.threshold, 4),
         "d": cluster.depth,
         "path": [group[:ID_SHOWN] for group in cluster.path[:-1]],
         "seen": [_day(report, cluster.first_seen_dt), _day(report, cluster.last_seen_dt)],

@@ -249,3 +249,10 @@ def newest_verdicts(verdicts: DataFrame, log_losses: DataFrame, slices: int) -> 
     order = Window.partitionBy("experiment_id", sliced).orderBy(F.desc("impressions"), *keys)
     ranked = newest.withColumn("rank", F.row_number().over(order)).where(~sliced | (F.col("rank") <= slices))
     return ranked.join(log_losses.drop("dt"), keys, "left").orderBy("experiment_id", sliced, "rank")
+
+
+def newest_comparison(results: DataFrame) -> DataFrame:
+    """Rows of the newest comparison of strategies, by its day and then its name; ranked ones first, best first."""
+    newest = results.agg(F.max(F.struct("dt", "comparison_id")).alias("c")).select("c.*")
+    rows = results.join(F.broadcast(newest), ["dt", "comparison_id"], "left_semi")
+    return rows.orderBy("encoder_id", F.asc_nulls_last("place"), "configuration")

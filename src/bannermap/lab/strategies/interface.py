@@ -18,6 +18,10 @@ NeighbourSearch = Callable[[np.ndarray, ClusteringSettings], tuple[np.ndarray, n
 """Vectors, settings -> src, dst, cosine of each one's nearest neighbours."""
 
 
+ThemeMaker = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
+"""Centroids of clusters, their weights, a number -> centroids of that many themes, or fewer."""
+
+
 @dataclass(frozen=True)
 class Tools:
     """What strategies work with. A stage knows no other, so the job hands over what it takes from one.
@@ -27,12 +31,14 @@ class Tools:
         neighbours: its search.
         clustering: its settings, as configured.
         spark: the SparkSession; None where only strategies without Spark are asked for.
+        device: of torch, where strategies that can shall work; None for none.
     """
 
     cluster: RecursiveClustering
     neighbours: NeighbourSearch
     clustering: ClusteringSettings
     spark: Any = None
+    device: str | None = None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from bannermap.lab.strategies.interface import Strategy
 from bannermap.platform.errors import ConfigError
 
 ALL = (*neighbourhoods.STRATEGIES, *spark_ml.STRATEGIES, *scikit.STRATEGIES)
+GPU = "gpu"
 STRATEGIES: Mapping[str, Strategy] = {s.name: s for s in ALL}
 
 
@@ -26,3 +27,25 @@ def check_strategies(names: Iterable[str]) -> None:
                 f"lab.strategies names {name}, which needs {needs}, and that is not there. Install the extra with "
                 "pip install 'bannermap[lab]', or leave it out of lab.strategies."
             )
+
+
+def check_mode(mode: str) -> None:
+    """Have a GPU where the mode asks for one.
+
+    Raises:
+        ConfigError: there is none that torch can use.
+    """
+    if mode != GPU:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        raise ConfigError(
+            "lab.mode is gpu, and torch finds no GPU on the driver's machine (torch.cuda.is_available() says so). "
+            "Start the job where there is one, or take lab.mode=comprehensive, which tries the same on the processors."
+        )
+
+
+def device_of(mode: str) -> str | None:
+    """Where strategies that can shall work: the device of torch, None for the processors."""
+    return "cuda" if mode == GPU else None

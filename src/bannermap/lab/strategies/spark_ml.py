@@ -9,6 +9,7 @@ import numpy as np
 from bannermap.lab.rules import Gaussians, NearestCentre, NearestPicture, Topics, non_negative_codes
 from bannermap.lab.separation import unit_rows
 from bannermap.lab.strategies.interface import Fitted, Parameters, Strategy, Tools
+from bannermap.lab.strategies.torch_kmeans import fit_on_device
 from bannermap.platform.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,8 +27,10 @@ def fit_kmeans(vectors: np.ndarray, parameters: Parameters, seed: int, tools: To
         vectors: float32 (n, d), unit rows.
         parameters: clusters.
         seed: of the first centres.
-        tools: has the session.
+        tools: has the session; with a device of torch the fit is made there, and no session is needed.
     """
+    if tools.device:
+        return fit_on_device(vectors, _clusters(parameters, vectors), seed, tools.device)
     from pyspark.ml.clustering import KMeans
 
     kmeans = KMeans(k=_clusters(parameters, vectors), distanceMeasure="cosine", maxIter=KMEANS_ROUNDS, seed=seed)

@@ -3,7 +3,7 @@
 from bannermap.platform.settings.analytics import AnalyticsSettings, OcrSettings
 from bannermap.platform.settings.claims import ClaimSettings
 from bannermap.platform.settings.common import LEAST_KEY_CHARACTERS
-from bannermap.platform.settings.experiment import BoostingSettings, ExperimentSettings, LogisticSettings
+from bannermap.platform.settings.experiment import BoostingSettings, ExperimentSettings, GridSet, GridSettings, LogisticSettings
 from bannermap.platform.settings.features import FeatureSetSettings, FeatureSettings, GateSettings
 from bannermap.platform.settings.images import DecodeSettings, EncoderLink, EncoderSettings, FetchSettings, RemoteSettings
 from bannermap.platform.settings.lab import CompositeSettings, LabGateSettings, LabSettings, LabTrainSettings
@@ -44,6 +44,8 @@ __all__ = [
     "FeatureSettings",
     "FetchSettings",
     "GateSettings",
+    "GridSet",
+    "GridSettings",
     "LabGateSettings",
     "LabSettings",
     "LabTrainSettings",

@@ -10,7 +10,7 @@ from bannermap.platform.settings.common import Positive, Section, Share
 
 Window = Literal[1, 7, 15, 30]
 EventType = Literal["request", "impression", "click"]
-Block = Literal["cluster", "theme", "all", "themes"]
+Block = Literal["cluster", "theme", "all", "themes", "theme_shares"]
 Model = Literal["logistic", "gradient_boosting"]
 
 
@@ -64,3 +64,25 @@ class ExperimentSettings(Section):
     seed: Annotated[int, Field(ge=0)] = 7
     out: str | None = None
     export: bool = False
+
+
+class GridSet(Section):
+    """Features of a user: counts in each theme of one window, and their shares of all that he has."""
+
+    events: Annotated[tuple[EventType, ...], *OnceEach] = ("request", "impression", "click")
+    share: bool = False
+
+
+class GridSettings(Section):
+    """What compare_feature_sets compares: every number of clusters with every set."""
+
+    strategy: Literal["kmeans", "bisecting_kmeans", "gmm", "lda", "pic"] = "kmeans"
+    clusters: Annotated[tuple[Annotated[int, Field(ge=2, le=32)], ...], *OnceEach] = (5, 10, 15)
+    window_days: Window = 30
+    sets: Annotated[dict[str, GridSet], Field(min_length=1)] = Field(
+        default_factory=lambda: {
+            "requests": GridSet(events=("request",)),
+            "counts": GridSet(),
+            "counts and shares": GridSet(share=True),
+        }
+    )

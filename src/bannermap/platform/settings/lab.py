@@ -49,7 +49,7 @@ class LabTrainSettings(Section):
 class LabSettings(Section):
     """Which strategies are compared, on what, for how long, and what counts."""
 
-    mode: Literal["fast", "balanced", "comprehensive"] = "balanced"
+    mode: Literal["fast", "balanced", "comprehensive", "gpu"] = "balanced"
     budget_s: Seconds | None = None
     strategies: Annotated[tuple[StrategyName, ...], *OnceEach] = (
         *("recursive", "kmeans", "bisecting_kmeans", "gmm", "lda", "pic", "hdbscan", "dbscan"),

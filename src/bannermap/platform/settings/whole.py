@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from bannermap.platform.settings.analytics import AnalyticsSettings
 from bannermap.platform.settings.claims import ClaimSettings
 from bannermap.platform.settings.common import Cosine, Positive, Section, Share
-from bannermap.platform.settings.experiment import ExperimentSettings
+from bannermap.platform.settings.experiment import ExperimentSettings, GridSettings
 from bannermap.platform.settings.features import FeatureSettings
 from bannermap.platform.settings.images import DecodeSettings, EncoderSettings, FetchSettings
 from bannermap.platform.settings.lab import LabSettings
@@ -136,18 +136,32 @@ class ClusteringSettings(Section):
         return self.initial_threshold if self.threshold_policy == "fixed" else self.min_threshold
 
 
+DATED_HASH = r"\d{4}-\d{2}-\d{2}-[0-9a-f]{12}"
+
+
 class AssignmentSettings(Section):
-    """Which clustering banners are assigned by, see `clustering.assignment_choice`."""
+    """Which clustering banners are assigned by, see `clustering.assignment_choice`; which ones all that follows goes by."""
 
     clustering_id: str | None = None
+    model_id: str | None = None
 
     @field_validator("clustering_id")
     @classmethod
     def _is_a_clusterings_name(cls, name: str | None) -> str | None:
-        if name is not None and not re.fullmatch(r"\d{4}-\d{2}-\d{2}-[0-9a-f]{12}", name):
+        if name is not None and not re.fullmatch(DATED_HASH, name):
             raise ValueError(
                 f"{name!r} cannot be a clustering: its name is its day, '-' and 12 hexadecimal digits, as in the table "
                 "clusterings; null takes the newest"
+            )
+        return name
+
+    @field_validator("model_id")
+    @classmethod
+    def _is_a_models_name(cls, name: str | None) -> str | None:
+        if name is not None and not re.fullmatch(DATED_HASH, name):
+            raise ValueError(
+                f"{name!r} cannot be a model: its name is its day, '-' and 12 hexadecimal digits, as train_strategy says it; "
+                "null goes by the clusterings of cluster_banners"
             )
         return name
 
@@ -193,6 +207,7 @@ class Settings(Section):
     training: TrainingSettings
     analytics: AnalyticsSettings
     experiment: ExperimentSettings
+    feature_grid: GridSettings = GridSettings()
     lab: LabSettings
     publish: PublishSettings = PublishSettings()
     retention: RetentionSettings = RetentionSettings()

@@ -63,7 +63,7 @@ from bannermap.platform.tables.features import (
     user_feature_lists,
     user_features_wide,
 )
-from bannermap.platform.tables.lab import FILE_LAB_LABELS, FILE_LAB_RESULTS, LAB_LABELS, LAB_RESULTS
+from bannermap.platform.tables.lab import FILE_LAB_LABELS, FILE_LAB_RESULTS, LAB_LABELS, LAB_RESULTS, MODEL_CLUSTERINGS
 from bannermap.platform.tables.logs import (
     BANNER_LOG,
     EVENT_LOG,
@@ -161,6 +161,7 @@ __all__ = [
     "IMAGE_FETCHES",
     "LAB_LABELS",
     "LAB_RESULTS",
+    "MODEL_CLUSTERINGS",
     "NEAR_DUPLICATES",
     "NEIGHBOURS",
     "NO_DAY",

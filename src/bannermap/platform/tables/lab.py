@@ -15,7 +15,7 @@ LAB_RESULTS = Table(
         "strategy": "string: see docs/strategies.md",
         "parameters": "string: JSON",
         "status": "string: ranked; gated (a gate refused it); dropped (others were better); failed; untried (no time was left)",
-        "reason": "string: in words, where it is not ranked; else null",
+        "reason": "string: in words: why it is not ranked; of the recommended one, how sure that is; else null",
         "place": "int: 1 the best of its encoder; null where it is not ranked",
         "recommended": "boolean: by the comparison, of its encoder",
         "score": "double: by lab.rank_by; null without one",
@@ -42,6 +42,26 @@ LAB_LABELS = Table(
     key=("comparison_id", "encoder_id", "configuration", "node_id"),
     partition_by=("comparison_id",),
     format="parquet",
+)
+MODEL_CLUSTERINGS = Table(
+    name="model_clusterings",
+    about="One row per day that apply_strategy clustered by a saved model; members, clusters and themes lie where those of "
+    "cluster_banners do.",
+    columns={
+        "clustering_id": "string: day and a hash of the model and of the banners with their pictures",
+        "dt": "date: as-of day; nothing later was read",
+        "sequence": "int: 1 for the day's first clustering by this model, 2 for the next; features take the newest",
+        "previous_clustering_id": "string: null, since a model's ids never change",
+        "state": "string: current",
+        "model_id": "string: day and a hash of the model, as train_strategy names it",
+        "encoder_id": "string: see embeddings",
+        "settings": "string: JSON of strategy and parameters",
+        "nodes": "bigint: distinct pictures",
+        "banners": "bigint: banners with a picture",
+        "clusters": "bigint: clusters that have a banner",
+        "outliers": "bigint: banners that are in none",
+    },
+    key=("clustering_id",),
 )
 FILE_LAB_RESULTS = LAB_RESULTS.on_files("compare_strategies", "results")
 FILE_LAB_LABELS = LAB_LABELS.on_files("compare_strategies", "labels_parquet")

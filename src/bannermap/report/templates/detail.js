@@ -30,7 +30,7 @@ function emphasis(d) {
   return part("What the encoder looks at", make("div", { class: "sheet" }, ...figures), note("Clear: what counts most in the vector. Covered: what hardly counts."));
 }
 function facts(card, d) {
-  const rows = [[data.dated ? "Banners" : "Files", number(card.s)], ["Pictures", number(card.n)], ["Cohesion", card.c.toFixed(3)], ["Cut at", `${d.t.toFixed(2)}, step ${d.d}`]];
+  const rows = [[data.dated ? "Banners" : "Files", number(card.s)], ["Pictures", number(card.n)], ["Cohesion", card.c.toFixed(3)], d.t === null ? ["Made by", "a saved model, without cuts"] : ["Cut at", `${d.t.toFixed(2)}, step ${d.d}`]];
   if (card.r !== undefined) rows.push(["Clicks", `${number(card.k || 0)} of ${number(card.i)}: ${rate(card)}`]);
   if (data.dated) rows.push(["Born", day(card.f)], ["First seen", day(d.seen[0])], ["Last seen", day(d.seen[1])]);
   rows.push(["Themes", card.th.map(([k, slot]) => `${slot} of ${k}`).join(", ") || "none stored"]);
@@ -38,6 +38,7 @@ function facts(card, d) {
   return make("dl", {}, ...rows.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
 }
 function path(card, d) {
+  if (d.t === null) return null;
   const steps = d.path.map((group, i) => make("li", {}, "group ", make("code", {}, group), i + 1 < d.path.length ? ", cut further" : `, cut at ${d.t.toFixed(2)} into this cluster${d.sn ? ` and ${counted(d.sn, "other")}` : ""}`));
   const own = make("li", {}, "cluster ", make("code", {}, card.id), ` at ${d.t.toFixed(2)}, step ${d.d}${d.path.length ? "" : ": taken as it was found, no group above it"}`);
   const beside = d.sib.map((s) => make("figure", {}, make("a", { href: linkTo(s[0], s[1]), "aria-label": `Sibling ${s[0].slice(0, 8)}, ${counted(s[2], unit)}` }, s[3] >= 0 ? picture(s[3], "medoid") : make("code", {}, s[0].slice(0, 8))), make("figcaption", {}, counted(s[2], unit))));

@@ -1,0 +1,168 @@
+"""What becomes of a day's pictures by a model, on Spark: their labels, sums of clusters, medoids, similarities and themes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import functions as F
+
+from bannermap.lab import grouping
+from bannermap.lab.gathering import vectors_of
+from bannermap.lab.models import SavedModel, Sizes
+from bannermap.lab.rules import most_similar
+from bannermap.lab.separation import unit_rows
+from bannermap.platform.errors import InputError
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, Row
+
+PICTURES = "node_id string, banners bigint, label bigint, vector array<float>"
+PART, BEST = "labels binary, pictures binary, sums binary", "label bigint, score double, node_id string, vector array<float>"
+OUTCOMES = "node_id string, label bigint, similarity_to_medoid float, theme_slots array<int>"
+Kernel = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]
+
+
+@dataclass(frozen=True)
+class Medoids:
+    """Of each cluster, in the order of `grouping.Groups.labels`: node_ids, and vectors float32 (c, d)."""
+
+    names: list[str]
+    vectors: np.ndarray
+
+
+def labelled_pictures(nodes: DataFrame, saved: SavedModel) -> DataFrame:
+    """`PICTURES`: with the label of each, -1 for none, and unit vectors.
+
+    Args:
+        nodes: node_id, banners, width, height, vector.
+        saved: the model; it goes to every task once.
+    """
+    return nodes.mapInArrow(_labels(_shared(nodes, saved)), PICTURES)
+
+
+def outcomes_of(labelled: DataFrame, saved: SavedModel, groups: grouping.Groups, medoids: Medoids) -> DataFrame:
+    """`OUTCOMES` of `labelled_pictures`: cosine to the medoid, and the slot of its cluster's theme, or of an outlier's nearest,
+    per number of themes, fewest first."""
+    return labelled.mapInArrow(_outcomes(_shared(labelled, (saved, groups, medoids))), OUTCOMES)
+
+
+def _shared(frame: DataFrame, value: Any) -> Any:
+    return frame.sparkSession.sparkContext.broadcast(value)
+
+
+def _labels(shared: Any) -> Kernel:
+    def label(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            if batch.num_rows:
+                width, height = (np.nan_to_num(batch.column(c).to_pandas().to_numpy(float)) for c in ("width", "height"))
+                vectors = unit_rows(vectors_of(batch.column("vector")))
+                found = shared.value.model.predict(vectors, Sizes(width, height))
+                columns = [batch.column("node_id"), batch.column("banners"), pa.array(found), _lists(vectors)]
+                yield pa.RecordBatch.from_arrays(columns, ["node_id", "banners", "label", "vector"])
+
+    return label
+
+
+def _lists(rows: np.ndarray) -> pa.ListArray:
+    offsets = np.arange(len(rows) + 1, dtype=np.int32) * rows.shape[1]
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.ascontiguousarray(rows).ravel()))
+
+
+def groups_of_pictures(labelled: DataFrame) -> grouping.Groups:
+    """Sums over all pictures, each task's in one row.
+
+    Raises:
+        InputError: no picture is in a cluster.
+    """
+    rows = labelled.select("label", "vector").mapInArrow(_sum_kernel, PART).collect()
+    parts = [_unpacked(row) for row in rows]
+    found = grouping.together([p for p in parts if len(p.labels)]) if any(len(p.labels) for p in parts) else None
+    if found is None:
+        raise InputError("The model puts no picture of the day into a cluster: train one on pictures like these.")
+    return found
+
+
+def _sum_kernel(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    parts = [grouping.groups_of(b.column("label").to_numpy(), vectors_of(b.column("vector"))) for b in batches if b.num_rows]
+    if parts:
+        found = grouping.together(parts)
+        arrays = (found.labels, found.pictures, found.sums)
+        yield pa.RecordBatch.from_arrays([pa.array([a.tobytes()]) for a in arrays], ["labels", "pictures", "sums"])
+
+
+def _unpacked(row: Row) -> grouping.Groups:
+    labels, pictures, sums = (np.frombuffer(row[c], np.int64) for c in ("labels", "pictures", "sums"))
+    return grouping.Groups(labels, pictures, sums.reshape(len(labels), -1) if len(labels) else sums.reshape(0, 0))
+
+
+def medoids_of(labelled: DataFrame, groups: grouping.Groups) -> Medoids:
+    """The picture of each cluster that is nearest to all others, the smaller node_id on a tie."""
+    inside = labelled.select("label", "node_id", "vector").where("label >= 0")
+    best = inside.mapInArrow(_best_kernel(_shared(labelled, groups)), BEST)
+    order = F.struct((-F.col("score")).alias("least"), "node_id")
+    rows = best.groupBy("label").agg(F.min_by(F.struct("node_id", "vector"), order).alias("m")).orderBy("label").collect()
+    return Medoids([r["m"]["node_id"] for r in rows], np.array([r["m"]["vector"] for r in rows], np.float32))
+
+
+def _best_kernel(shared: Any) -> Kernel:
+    def best(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            if batch.num_rows:
+                labels, vectors = batch.column("label").to_numpy(), vectors_of(batch.column("vector"))
+                scores = grouping.similarity_sums(labels, vectors, shared.value)
+                names = np.array(batch.column("node_id").to_pylist(), object)
+                order = np.lexsort((names.astype(str), -scores, labels))
+                first = order[np.unique(labels[order], return_index=True)[1]]
+                columns = [pa.array(labels[first]), pa.array(scores[first]), pa.array(list(names[first])), _lists(vectors[first])]
+                yield pa.RecordBatch.from_arrays(columns, ["label", "score", "node_id", "vector"])
+
+    return best
+
+
+def _outcomes(shared: Any) -> Kernel:
+    def outcome(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        saved, groups, medoids = shared.value
+        for batch in batches:
+            if batch.num_rows:
+                labels, vectors = batch.column("label").to_numpy(), vectors_of(batch.column("vector"))
+                inside = labels >= 0
+                near = np.full(len(labels), np.nan, np.float32)
+                of = medoids.vectors[groups.places(labels[inside])]
+                near[inside] = np.einsum("nd,nd->n", vectors[inside].astype(np.float64), of)
+                slots = np.where(inside[:, None], theme_slots_of_labels(saved, labels), theme_slots(saved, vectors))
+                given = pa.array(labels, mask=~inside)
+                columns = [batch.column("node_id"), given, pa.array(near, mask=~inside), _lists(slots.astype(np.int32))]
+                yield pa.RecordBatch.from_arrays(columns, ["node_id", "label", "similarity_to_medoid", "theme_slots"])
+
+    return outcome
+
+
+def theme_slots(saved: SavedModel, vectors: np.ndarray) -> np.ndarray:
+    """int64 (n, numbers of themes): slot of the nearest theme, 1 and up, per number of themes, fewest first.
+
+    Args:
+        saved: the model.
+        vectors: float32 (n, d), unit rows.
+    """
+    none = np.empty((len(vectors), 0), np.int64)
+    return np.column_stack([none, *(most_similar(vectors, saved.themes[k])[0] + 1 for k in sorted(saved.themes))])
+
+
+def theme_slots_of_labels(saved: SavedModel, labels: np.ndarray) -> np.ndarray:
+    """The same for clusters, by what the model was made of: a cluster keeps its theme whatever joins it.
+
+    Args:
+        saved: the model.
+        labels: int64 (n,); what has none, or was nobody's when the model was made, counts as the first cluster.
+    """
+    known = theme_slots(saved, saved.centroids)
+    return known[np.where((labels >= 0) & (labels < len(known)), labels, 0)]
+
+
+def theme_name(saved: SavedModel, k: int, slot: int) -> str:
+    """The theme_id."""
+    return f"{saved.model_id}-k{k:02d}-{slot:02d}"

@@ -1,0 +1,194 @@
+"""A model's clusters in the tables of any clustering: sums and medoids by loops, features, report and experiment by them."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from pathlib import Path
+
+import apply_strategy
+import compare_feature_sets
+import numpy as np
+import pandas as pd
+import pytest
+from lab_worlds import planted
+from pyspark.sql import functions as F
+
+from bannermap.clustering.lending import seen_pictures
+from bannermap.experiment.grid import cells, check_clusters
+from bannermap.features.job import STAGE as FEATURES
+from bannermap.features.layout import laid_out
+from bannermap.lab import grouping
+from bannermap.lab.applying import stage as applying
+from bannermap.lab.assigning import stage as assigning
+from bannermap.lab.training import load
+from bannermap.platform import tables as T
+from bannermap.platform.cli import main, run_stage
+from bannermap.platform.errors import ConfigError, InputError
+from bannermap.platform.settings import ExperimentSettings, GridSet, GridSettings, LabSettings
+from bannermap.platform.storage import Warehouse
+from bannermap.report.job import STAGE as REPORT
+
+FIRST, ENCODER, DAYS, PER_DAY = datetime.date(2026, 5, 1), "enc", 3, 30
+TYPES = ("request", "impression", "click")
+
+
+def day(number: int) -> datetime.date:
+    return FIRST + datetime.timedelta(days=number)
+
+
+def put(warehouse, table, rows):
+    warehouse.append(table, warehouse.spark.createDataFrame(rows, table.schema))
+
+
+def events(seed: int, banners: list[str], number: int) -> pd.DataFrame:
+    """Requests and impressions of a day's banners; a third is clicked."""
+    rng = np.random.default_rng([seed, number])
+    found = []
+    for user in range(30):
+        for place in range(4):
+            at = datetime.datetime.combine(day(number), datetime.time(9, user, place), datetime.UTC)
+            banner, request = str(rng.choice(banners)), f"r{number}-{user}-{place}"
+            kinds = TYPES if rng.random() < 0.3 else TYPES[:2]
+            for delay, kind in enumerate(kinds):
+                row = {"event_id": f"{request}-{kind}", "event_type": kind, "user_id": f"u{user}", "banner_id": banner}
+                when = at + datetime.timedelta(seconds=delay)
+                found.append(row | {"event_ts": when, "request_id": request, "app_id": f"a{user % 3}"})
+    frame = pd.DataFrame(found).assign(campaign_id="c", placement_id="p")
+    return frame.assign(event_ts=frame["event_ts"].dt.as_unit("us"))
+
+
+def put_partials(warehouse, settings, logs: pd.DataFrame) -> None:
+    """The log days as `build_user_features` takes them in."""
+    table = T.user_banner_days(settings.features.user_buckets)
+    each = (
+        logs.assign(dt=logs.event_ts.dt.date).groupby(["dt", "user_id", "banner_id", "event_type"]).size().unstack(fill_value=0)
+    )
+    counts = each.rename(columns=T.count_column).reset_index()
+    frame = warehouse.spark.createDataFrame(counts)
+    bucket = F.expr(f"CAST(pmod(xxhash64(user_id), {settings.features.user_buckets}) AS INT)")
+    days = [day(n) for n in range(DAYS)]
+    warehouse.overwrite_partitions(table, laid_out(table.select(frame.withColumn("user_bucket", bucket))), "dt", days)
+    put(warehouse, T.EVENT_LOG_DAYS, [(d, 1, 1, "digest", [d], None, True) for d in days])
+
+
+@pytest.fixture(scope="module")
+def world(spark, base_settings, tmp_path_factory):
+    """Days of banners and events without any clustering, through the whole grid: settings that go by its model, the warehouse,
+    folder of the model, vectors by banner, lines of the table."""
+    home = tmp_path_factory.mktemp("applied")
+    warehouse = Warehouse(spark, str(home / "warehouse"))
+    rows = DAYS * PER_DAY
+    vectors, _ = planted(6, rows, groups=4, spread=0.3)
+    names, of_day = [f"b{i:03d}" for i in range(rows)], [i // PER_DAY for i in range(rows)]
+    seen = [(day(d), n, d0) for n, d0 in zip(names, of_day, strict=True) for d in range(d0, DAYS)]
+    put(warehouse, T.BANNER_DAYS, [(d, n, f"u/{n}", "shop", None, None, 1, 0) for d, n, _ in seen])
+    put(warehouse, T.REGISTRY_DAYS, [(day(d), *[90] * (len(T.REGISTRY_DAYS.columns) - 1)) for d in range(DAYS)])
+    pictures = [n if n != "b001" else "b000" for n in names]  # two banners that show the same
+    fetched = [
+        (n, f"u/{n}", "ok", None, f"c-{p}", f"p-{p}", 9, "png", 300, 250, 1, day(d), None)
+        for n, p, d in zip(names, pictures, of_day, strict=True)
+    ]
+    put(warehouse, T.IMAGE_FETCHES, fetched)
+    stored = dict(zip(pictures, vectors, strict=True))
+    put(warehouse, T.EMBEDDINGS, [(ENCODER, f"c-{p}", v.tolist(), None) for p, v in stored.items()])
+    logs = [events(3, names[: (number + 1) * PER_DAY], number) for number in range(DAYS)]
+    for number, log in enumerate(logs):
+        folder = home / "log" / f"dt={day(number)}"
+        folder.mkdir(parents=True)
+        log.to_parquet(folder / "part.parquet")
+    changes = {
+        "lab": LabSettings(encoder_ids=(ENCODER,)),
+        "clustering": base_settings.clustering.model_copy(update={"theme_counts": (2, 3)}),
+        "features": base_settings.features.model_copy(update={"wide_themes": 2}),
+        "paths": base_settings.paths.model_copy(update={"event_log": str(home / "log"), "report": str(home / "report")}),
+        "experiment": ExperimentSettings(models=("logistic",), bootstrap_replicates=100, min_slice_clicks=10_000, themes=2),
+        "feature_grid": GridSettings(clusters=(2,), sets={"requests": GridSet(events=("request",)), "all": GridSet(share=True)}),
+    }
+    settings = base_settings.model_copy(update=changes)
+    put_partials(warehouse, settings, pd.concat(logs))
+    lines = compare_feature_sets.compare(warehouse, settings, day(2))
+    (folder,) = Path(warehouse.root, "lab", "models").iterdir()
+    assignment = settings.assignment.model_copy(update={"model_id": folder.name})
+    own = settings.model_copy(update={"assignment": assignment})
+    return own, warehouse, str(folder), {n: stored[p] for n, p in zip(names, pictures, strict=True)}, lines
+
+
+def test_sums_in_parts_are_those_of_the_whole_and_of_loops():
+    rng = np.random.default_rng(5)
+    vectors, _ = planted(2, 90)
+    labels = rng.integers(-1, 4, 90) * 3  # outliers below 0, and numbers with gaps
+    whole = grouping.groups_of(labels, vectors)
+    parts = grouping.together([grouping.groups_of(labels[rows], vectors[rows]) for rows in np.split(rng.permutation(90), 5)])
+    for name in ("labels", "pictures", "sums"):
+        assert (getattr(whole, name) == getattr(parts, name)).all()
+    for place, label in enumerate(whole.labels):
+        rows = np.flatnonzero(labels == label)
+        cosines = vectors[rows].astype(float) @ vectors[rows].T.astype(float)
+        others = cosines.sum(axis=1) - np.diag(cosines)
+        assert whole.pictures[place] == len(rows)
+        assert whole.cohesion[place] == pytest.approx(others.sum() / (len(rows) * (len(rows) - 1)), abs=1e-6)
+        assert grouping.similarity_sums(labels[rows], vectors[rows], whole) == pytest.approx(others, abs=1e-5)
+    assert grouping.groups_of(np.array([7]), vectors[:1]).cohesion.tolist() == [1.0]
+
+
+def test_a_models_clustering_is_that_of_its_assignments_and_its_medoids_those_of_loops(world):
+    settings, warehouse, folder, vectors, _ = world
+    saved = load(warehouse.spark, folder)
+    (row,) = [r for r in warehouse.read(T.MODEL_CLUSTERINGS).collect() if r["dt"] == day(2)]
+    of = warehouse.read(T.CLUSTER_MEMBERS).where(f"clustering_id = '{row['clustering_id']}'")
+    members = of.toPandas().set_index("banner_id")
+    assert sorted(members.index) == sorted(vectors) and row["banners"] == 90 and row["nodes"] == 89 and row["sequence"] == 1
+    run_stage(assigning(folder, seen_pictures), warehouse, settings, day(2))
+    assigned = warehouse.read(T.BANNER_ASSIGNMENTS).toPandas().set_index("banner_id")
+    assert (members.cluster_id.sort_index() == assigned.cluster_id.sort_index()).all()
+    clusters = warehouse.read(T.CLUSTERS).where(f"clustering_id = '{row['clustering_id']}'").collect()
+    assert len(clusters) == row["clusters"] == 2 and sum(c["size"] for c in clusters) == 90
+    for cluster in clusters:
+        mine = members[members.cluster_id == cluster["cluster_id"]]
+        names = sorted({p.removeprefix("p-") for p in mine.pixel_hash})
+        points = np.array([vectors[n] for n in names], float)
+        near = (points @ points.T).sum(axis=1)
+        assert cluster["medoid"] == f"p-{names[near.argmax()]}" and cluster["nodes"] == len(names)
+        cosines = np.array([vectors[n] for n in mine.index], float) @ points[near.argmax()]
+        assert mine.similarity_to_medoid.to_numpy() == pytest.approx(cosines, abs=1e-6)
+        assert {dict(t)[2] for t in mine.themes} == {cluster["themes"][2]}
+    themes = warehouse.read(T.THEMES).where(f"clustering_id = '{row['clustering_id']}' AND k = 2").orderBy("slot").collect()
+    assert [t["slot"] for t in themes] == [1, 2] and sum(t["banners"] for t in themes) == 90
+    assert np.allclose(np.linalg.norm([t["centroid"] for t in themes], axis=1), 1.0, atol=1e-6)
+    assert saved.themes[2].shape == (2, 24) and all(t["theme_id"].startswith(saved.model_id) for t in themes)
+
+
+def test_features_experiment_and_report_go_by_a_model(world):
+    settings, warehouse, _, _, lines = world
+    counts = warehouse.read(T.USER_CLUSTER_COUNTS)
+    assert {r[0].rsplit("-", 1)[0] for r in counts.select("cluster_id").distinct().collect()} == {settings.assignment.model_id}
+    counted = counts.where(f"dt = '{day(2)}'").selectExpr("sum(requests_30d)", "sum(impressions_1d)").collect()[0]
+    assert list(counted) == [DAYS * 120, 120]
+    assert len(warehouse.read(T.FEATURE_PUBLICATIONS).collect()) == len(warehouse.read(T.MODEL_CLUSTERINGS).collect()) == DAYS
+    assert [(x.cell.clusters, x.cell.features) for x in lines] == [(2, 2), (2, 12)]
+    assert all(x.verdict in ("helps", "hurts", "can't tell") and 0 < x.loss < 1 for x in lines)
+    (table,) = Path(warehouse.root, "experiment").glob("grid-*/table.md")
+    assert table.read_text().count("\n") == 4 and all(f"| {x.verdict} |" in table.read_text() for x in lines)
+    assert [r["verdict"] for r in json.loads((table.parent / "table.json").read_text())] == [x.verdict for x in lines]
+    run_stage(REPORT, warehouse, settings, day(2))
+    page = Path(settings.paths.report, "index.html").read_text()
+    (name,) = [r[0] for r in warehouse.read(T.MODEL_CLUSTERINGS).where(f"dt = '{day(2)}'").select("clustering_id").collect()]
+    assert name in page and "2 of 2 clusters" in page
+
+
+def test_refusals(world, base_settings):
+    settings, warehouse, folder, *_ = world
+    more = settings.clustering.model_copy(update={"theme_counts": (2, 3, 7)})
+    with pytest.raises(InputError, match="has no 7 themes"):
+        run_stage(applying(folder, seen_pictures), warehouse, settings.model_copy(update={"clustering": more}), day(2))
+    other = settings.assignment.model_copy(update={"model_id": "2026-05-01-0123456789ab"})
+    with pytest.raises(InputError, match="apply_strategy --model"):
+        run_stage(FEATURES, warehouse, settings.model_copy(update={"assignment": other}), day(2))
+    with pytest.raises(InputError, match="2 complete days"):
+        compare_feature_sets.compare(warehouse, settings, day(1))
+    grid = base_settings.model_copy(update={"feature_grid": GridSettings(clusters=(5, 6))})
+    with pytest.raises(ConfigError, match="clusters has 6"):
+        check_clusters(grid)
+    assert [c.features for c in cells(base_settings)] == [5, 15, 30, 10, 30, 60, 15, 45, 90]
+    assert main(apply_strategy.JOB, ["--date", "2026-05-01"]) == 2
