@@ -21,7 +21,7 @@ from bannermap.platform.config import load_settings
 from bannermap.platform.errors import BusyError, ConfigError
 from bannermap.platform.files import create_new, modified_ms, path_exists, read_text, remove, rename, write_text
 from bannermap.platform.image_cache import ImageCache
-from bannermap.platform.session import _defaults, our_jars
+from bannermap.platform.session import our_jars, our_settings
 from bannermap.platform.settings import ClaimSettings
 from bannermap.platform.whole_files import system_of, write_whole
 
@@ -56,7 +56,7 @@ def hadoop(on_s3, base_settings):
     gateway = JavaGateway(gateway_parameters=GatewayParameters(port=port))
     try:
         settings = gateway.jvm.org.apache.hadoop.conf.Configuration()
-        given = _defaults(base_settings.spark, [])
+        given = our_settings(base_settings.spark, [])
         for name, value in given.items():
             settings.set(name.removeprefix("spark.hadoop."), value)
         settings.set("fs.s3a.endpoint", os.environ["AWS_ENDPOINT_URL"])  # Spark takes it from the environment itself
@@ -146,7 +146,7 @@ def test_settings_that_name_where_credentials_are_stay_possible(base_settings):
     warehouse = "paths.warehouse=abfs://container@account.dfs.core.windows.net/warehouse"
     settings = load_settings(ROOT / "conf/base.yaml", [], [extra, warehouse])
     assert settings.paths.warehouse.startswith("abfs://container@")
-    kept = json.dumps(_defaults(base_settings.spark, []))
+    kept = json.dumps(our_settings(base_settings.spark, []))
     assert "DefaultCredentialsProvider" in kept and "secret.key" not in kept
 
 

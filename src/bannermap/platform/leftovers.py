@@ -34,7 +34,7 @@ def newest_ms(spark: SparkSession, path: str) -> int:
     An object store gives the moment of the question for an empty folder, so such a one, which takes no space, stays.
     """
     place, file_system = hadoop_path(spark, path)
-    files, newest = file_system.listFiles(place, True), 0
+    files, written = file_system.listFiles(place, True), []
     while files.hasNext():
-        newest = max(newest, int(files.next().getModificationTime()))
-    return newest or int(file_system.getFileStatus(place).getModificationTime())
+        written.append(int(files.next().getModificationTime()))
+    return max(written, default=int(file_system.getFileStatus(place).getModificationTime()))

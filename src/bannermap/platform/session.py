@@ -57,9 +57,13 @@ def partitions_at_once(spark: SparkSession) -> int | None:
     return max(most - 1, 1) if most else None
 
 
-def _defaults(settings: SparkSettings, jars: list[str]) -> dict[str, str]:
-    from pyspark import SparkConf
+def our_settings(settings: SparkSettings, jars: list[str]) -> dict[str, str]:
+    """What a session has where nobody says otherwise.
 
+    Args:
+        settings: the ``spark`` section.
+        jars: see `our_jars`.
+    """
     ours = {
         "spark.master": settings.master or LOCAL,
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
@@ -98,7 +102,13 @@ def _defaults(settings: SparkSettings, jars: list[str]) -> dict[str, str]:
         ours["spark.jars"] = ",".join(jars)
     if os.environ.get("AWS_ENDPOINT_URL"):  # a store of one's own: few have a name in DNS for each bucket
         ours["spark.hadoop.fs.s3a.path.style.access"] = "true"
-    given = SparkConf()
+    return ours
+
+
+def _defaults(settings: SparkSettings, jars: list[str]) -> dict[str, str]:
+    from pyspark import SparkConf
+
+    ours, given = our_settings(settings, jars), SparkConf()
     kept = {name for name in ours if given.contains(name)}
     if given.get("spark.master", "") == UNASKED:
         kept.remove("spark.master")
