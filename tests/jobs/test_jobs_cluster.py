@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from processes import ROOT, checksums, complete, family, overlay, runs_program, start
+from processes import ROOT, checksums, complete, family, overlay, parents_of_all, runs_program, start
 from small_spark import COMPILED, INTERPRETED, JVM
 
 from bannermap.launcher.packing import ARCHIVE_NAME, PYTHON_THERE, pack
@@ -73,7 +73,8 @@ class Cluster:
 
     def executors(self) -> list[int]:
         """Processes that run tasks now."""
-        below = [pid for worker in self.workers for pid in family(worker.pid)[1:]]
+        parents = parents_of_all()
+        below = [pid for worker in self.workers for pid in family(worker.pid, parents)[1:]]
         return [pid for pid in below if runs_program(pid, b"CoarseGrainedExecutorBackend")]
 
     def killed(self) -> int:
