@@ -12,10 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyspark
-from processes import runs_program
+from processes import family, parents_of_all, runs_program
 from small_spark import JVM
-
-from bannermap.platform.memory import family
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,8 @@ class Cluster:
 
     def executors(self) -> list[int]:
         """Processes that run tasks now."""
-        below = [pid for worker in self.workers for pid in family([worker.pid])[1:]]
+        parents = parents_of_all()
+        below = [pid for worker in self.workers for pid in family(worker.pid, parents)[1:]]
         return [pid for pid in below if runs_program(pid, b"CoarseGrainedExecutorBackend")]
 
     def killed(self) -> int:
