@@ -217,18 +217,3 @@ def test_held_out_pictures_and_the_learning_curve():
     assert [p.days for p in points if p.by == "days"] == [1, 2, 5]
     only = learning_curve(train, test, whole, configuration, (0.5,), 1, tools(), Budget(1e-9))
     assert {p.pictures for p in only} == {720}
-
-
-@pytest.mark.parametrize(("world", "zipf", "noise"), [(21, 0.0, 0.0), (22, 1.2, 0.2)])
-def test_with_sparks_strategies_among_the_others_too(spark, with_chance, world, zipf, noise):
-    found = pictures(world, 300, zipf=zipf, noise=noise)
-    settings = LabSettings(mode="fast", cluster_counts=(6,), bootstrap_replicates=20, top=2)
-    tried = [*configurations(found.vectors, settings), *(Configuration("chance", {"clusters": k}) for k in (2, 10))]
-    outcome = compared(replace(work(found, settings), tools=tools(spark)), tried)
-    fitted = {t.name: t for t in outcome.trials if t.found}
-    assert {t.configuration.strategy for t in fitted.values()} == {*settings.strategies, "chance"}
-    assert all(t.configuration.strategy != "chance" for t in outcome.ranked) and not outcome.budget_bound
-    same = {t.name: (t.found.model.predict(found.vectors, found.sizes) == t.found.labels).mean() for t in fitted.values()}
-    assert min(share for name, share in same.items() if "chance" not in name) >= 0.999
-    ari = {name: adjusted_rand(t.found.labels, found.truth.astype(str)) for name, t in fitted.items()}
-    assert max(ari.values()) - ari[outcome.recommendation.chosen] < 0.05
