@@ -51,9 +51,9 @@ def client(port: int) -> Any:
 
 
 def upload(port: int, folder: Path, prefix: str) -> str:
-    """Copy a folder into the bucket; its address there."""
+    """Copy a folder into the bucket; its address there. Checksums that Hadoop keeps beside local files are of no use there."""
     s3 = client(port)
-    for file in (p for p in folder.rglob("*") if p.is_file()):
+    for file in (p for p in folder.rglob("*") if p.is_file() and not (p.name.startswith(".") and p.suffix == ".crc")):
         s3.upload_file(str(file), BUCKET, f"{prefix}/{file.relative_to(folder)}")
     return f"s3a://{BUCKET}/{prefix}"
 
