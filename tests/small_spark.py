@@ -19,7 +19,7 @@ JVM = f"{BARE_JVM} -XX:SharedArchiveFile={ARCHIVE} -Xlog:cds=off -Xlog:class+pat
 
 INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
 """Plans of a few rows never earn the source that Spark would write and compile for them, a third of the processor time of
-a test that runs stages. The test on a cluster compiles one day, and compares its tables with those of one that interprets."""
+a test that runs stages. The test on a cluster compiles, and compares its tables with those of one that interprets."""
 
 COMPILED = {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK"}
 """What Spark has by default."""

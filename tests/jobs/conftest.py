@@ -19,6 +19,7 @@ from bannermap.platform.storage import Warehouse
 from bannermap.sample.world import days_of, write_world
 
 MADE, RUNS_MADE = ("world", "warehouse", "report"), "runs.json"
+FIRST_DAY = "first_day"
 
 
 @pytest.fixture(scope="session")
@@ -33,11 +34,17 @@ def chain(spark, base_settings, tmp_path_factory) -> tuple[Settings, Warehouse, 
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (common / RUNS_MADE).exists():
             _make(spark, _settings(base_settings, common), common)
-    for name in MADE:
+    for name in (*MADE, FIRST_DAY):
         shutil.copytree(common / name, own / name)
     made = json.loads((common / RUNS_MADE).read_text())
     runs = [Run(r["job"], datetime.date.fromisoformat(r["dt"]), phase_seconds=r["phase_seconds"]) for r in made]
     return _settings(base_settings, own), Warehouse(spark, str(own / "warehouse")), runs
+
+
+@pytest.fixture(scope="session")
+def after_first_day(chain) -> Path:
+    """The warehouse of `chain` as its first day left it."""
+    return Path(chain[1].root).parent / FIRST_DAY
 
 
 def _settings(base_settings: Settings, home: Path) -> Settings:
@@ -50,6 +57,10 @@ def _settings(base_settings: Settings, home: Path) -> Settings:
 def _make(spark, settings: Settings, home: Path) -> None:
     write_world(settings.sample)
     warehouse = Warehouse(spark, settings.paths.warehouse)
-    runs = [run_stage(stage, warehouse, settings, day) for day in days_of(settings.sample) for stage in daily_pipeline.STAGES]
+    runs: list[Run] = []
+    for day in days_of(settings.sample):
+        runs += [run_stage(stage, warehouse, settings, day) for stage in daily_pipeline.STAGES]
+        if not (home / FIRST_DAY).exists():
+            shutil.copytree(warehouse.root, home / FIRST_DAY)
     told = [{"job": r.job, "dt": r.dt.isoformat(), "phase_seconds": r.phase_seconds} for r in runs]
     (home / RUNS_MADE).write_text(json.dumps(told))

@@ -1,5 +1,5 @@
-"""The chain on a standalone cluster, from the archive that the launcher packs, executors killed, a day of the tables on S3: the
-tables of one process."""
+"""A day of the chain on a standalone cluster, from the archive that the launcher packs, with tables on S3 and executors killed:
+the tables of one process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from processes import ROOT, checksums, complete, overlay, start
 from s3_server import download, running_s3, s3_jars, upload, variables
-from small_spark import COMPILED, INTERPRETED
+from small_spark import COMPILED
 from standalone import Cluster, on_cluster, running_cluster
 
 from bannermap.launcher.packing import ARCHIVE_NAME, PYTHON_THERE, pack
@@ -38,7 +38,7 @@ spark.stop()
 
 
 KILLED_IN = ("fetch, decode and encode", "sum components")
-"""A phase of each day's run in which an executor is killed: of the embed stage, and of the cluster stage."""
+"""Phases in which an executor is killed: of the embed stage, and of the cluster stage."""
 
 
 @dataclass(frozen=True)
@@ -120,24 +120,19 @@ def test_executors_know_the_archive_and_nothing_of_the_checkout(installed, clust
 
 
 @pytest.mark.slow
-def test_a_cluster_gives_the_tables_of_one_process_on_a_disk_and_on_s3_though_executors_are_killed(
-    installed, cluster, s3, chain, spark, tmp_path
+def test_a_day_on_a_cluster_and_s3_gives_the_tables_of_one_process_though_executors_are_killed(
+    installed, cluster, s3, chain, after_first_day, spark, tmp_path
 ):
     settings, warehouse, _ = chain
-    world, home, back = Path(settings.paths.banner_log).parent, tmp_path / "spread", tmp_path / "back"
-    there = {"python": installed.python, "home": installed.home, "PYSPARK_PYTHON": PYTHON_THERE}
-    first, second = days_of(settings.sample)
-
-    def run(day, expressions, address, phase):
-        spread = overlay(world, home, of_archive(cluster, installed) | expressions, address)
-        job = start("daily_pipeline", spread, day, **there)
-        kill_executor_in(phase, job, cluster)
-        complete(job, spread)
-
-    run(first, COMPILED, None, KILLED_IN[0])
     s3_jars()
-    run(second, INTERPRETED, upload(s3, home / "warehouse", "moved"), KILLED_IN[1])
-    assert cluster.killed() == 2
+    world, back, day = Path(settings.paths.banner_log).parent, tmp_path / "back", days_of(settings.sample)[-1]
+    address = upload(s3, after_first_day, "moved")
+    spread = overlay(world, tmp_path / "spread", of_archive(cluster, installed) | COMPILED, address)
+    job = start("daily_pipeline", spread, day, python=installed.python, home=installed.home, PYSPARK_PYTHON=PYTHON_THERE)
+    for phase in KILLED_IN:
+        kill_executor_in(phase, job, cluster)
+    complete(job, spread)
+    assert cluster.killed() == len(KILLED_IN)
     download(s3, "moved", back / "warehouse")
     expected = checksums(spark, Path(warehouse.root).parent)
     assert checksums(spark, back) == expected

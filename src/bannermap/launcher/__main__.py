@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bannermap.launcher import checks, command, environment, s3_jars, server_jars
@@ -30,12 +32,7 @@ def _run(home: Path, arguments: list[str]) -> int:
         return 0 if not arguments or set(arguments) & {"-h", "--help"} else 2
     if wanted.job == command.TEST:
         python = environment.ensure(home, ("lint", "test"), checks.check_java())
-        fetches = ((server_jars.ensure_server_jars, "a MongoDB server"), (s3_jars.ensure_s3_jars, "S3"))
-        for fetch, what in fetches:
-            try:
-                fetch(home, python, checks.check_java())
-            except Problem as problem:
-                print(f"[bannermap] {problem}\nTests against {what} are skipped.", file=sys.stderr, flush=True)
+        _fetch_for_tests(home, python, checks.check_java())
         return checks.run_tests(home, python, wanted.job_options)
     command.check_job(home, wanted.job)
     place = command.place(home, wanted)
@@ -50,6 +47,19 @@ def _run(home: Path, arguments: list[str]) -> int:
         return 0
     sys.stdout.flush()
     return os.execve(line[0], line, {**os.environ, **variables})
+
+
+def _fetch_for_tests(home: Path, python: Path, java: Path) -> None:
+    """Jars that only some tests need, at the same time: it is mostly waiting."""
+
+    def told(fetch: Callable[[Path, Path, Path], Path], what: str) -> None:
+        try:
+            fetch(home, python, java)
+        except Problem as problem:
+            print(f"[bannermap] {problem}\nTests against {what} are skipped.", file=sys.stderr, flush=True)
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(told, (server_jars.ensure_server_jars, s3_jars.ensure_s3_jars), ("a MongoDB server", "S3")))
 
 
 def _made(home: Path, place: Place) -> Path:
