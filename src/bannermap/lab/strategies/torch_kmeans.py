@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from bannermap.lab.rules import NearestCentre
@@ -41,12 +43,11 @@ def fit_on_device(vectors: np.ndarray, clusters: int, seed: int, device: str) ->
     return Fitted(rule.predict(vectors), rule)
 
 
-def _first_rows(points: object, clusters: int, seed: int) -> list[int]:
+def _first_rows(points: Any, clusters: int, seed: int) -> list[int]:
     """Rows of the first centres, each drawn by its distance to those before."""
     import torch
 
     rng = np.random.default_rng(seed)
-    assert isinstance(points, torch.Tensor)
     rows = [int(rng.integers(len(points)))]
     far = torch.full((len(points),), torch.inf, device=points.device)
     while len(rows) < clusters:
