@@ -11,10 +11,10 @@ import pyarrow as pa
 from pyspark.sql import functions as F
 
 from bannermap.lab import grouping
-from bannermap.lab.gathering import vectors_of
-from bannermap.lab.models import SavedModel, Sizes
+from bannermap.lab.assigning import labelled
+from bannermap.lab.gathering import lists_of, vectors_of
+from bannermap.lab.models import SavedModel
 from bannermap.lab.rules import most_similar
-from bannermap.lab.separation import unit_rows
 from bannermap.platform.errors import InputError
 
 if TYPE_CHECKING:
@@ -58,18 +58,11 @@ def _labels(shared: Any) -> Kernel:
     def label(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             if batch.num_rows:
-                width, height = (np.nan_to_num(batch.column(c).to_pandas().to_numpy(float)) for c in ("width", "height"))
-                vectors = unit_rows(vectors_of(batch.column("vector")))
-                found = shared.value.model.predict(vectors, Sizes(width, height))
-                columns = [batch.column("node_id"), batch.column("banners"), pa.array(found), _lists(vectors)]
+                vectors, found = labelled(batch, shared.value.model)
+                columns = [batch.column("node_id"), batch.column("banners"), pa.array(found), lists_of(vectors)]
                 yield pa.RecordBatch.from_arrays(columns, ["node_id", "banners", "label", "vector"])
 
     return label
-
-
-def _lists(rows: np.ndarray) -> pa.ListArray:
-    offsets = np.arange(len(rows) + 1, dtype=np.int32) * rows.shape[1]
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.ascontiguousarray(rows).ravel()))
 
 
 def groups_of_pictures(labelled: DataFrame) -> grouping.Groups:
@@ -117,7 +110,12 @@ def _best_kernel(shared: Any) -> Kernel:
                 names = np.array(batch.column("node_id").to_pylist(), object)
                 order = np.lexsort((names.astype(str), -scores, labels))
                 first = order[np.unique(labels[order], return_index=True)[1]]
-                columns = [pa.array(labels[first]), pa.array(scores[first]), pa.array(list(names[first])), _lists(vectors[first])]
+                columns = [
+                    pa.array(labels[first]),
+                    pa.array(scores[first]),
+                    pa.array(list(names[first])),
+                    lists_of(vectors[first]),
+                ]
                 yield pa.RecordBatch.from_arrays(columns, ["label", "score", "node_id", "vector"])
 
     return best
@@ -135,7 +133,7 @@ def _outcomes(shared: Any) -> Kernel:
                 near[inside] = np.einsum("nd,nd->n", vectors[inside].astype(np.float64), of)
                 slots = np.where(inside[:, None], theme_slots_of_labels(saved, labels), theme_slots(saved, vectors))
                 given = pa.array(labels, mask=~inside)
-                columns = [batch.column("node_id"), given, pa.array(near, mask=~inside), _lists(slots.astype(np.int32))]
+                columns = [batch.column("node_id"), given, pa.array(near, mask=~inside), lists_of(slots.astype(np.int32))]
                 yield pa.RecordBatch.from_arrays(columns, ["node_id", "label", "similarity_to_medoid", "theme_slots"])
 
     return outcome

@@ -25,7 +25,7 @@ from bannermap.lab.applied import (
     theme_name,
     theme_slots_of_labels,
 )
-from bannermap.lab.assigning import check_day, cluster_name
+from bannermap.lab.assigning import any_that_fit, check_day, cluster_name
 from bannermap.lab.gathering import SeenPictures, usable
 from bannermap.lab.models import SavedModel
 from bannermap.lab.training import load
@@ -119,13 +119,10 @@ def _nodes(context: JobContext, banners: DataFrame, saved: SavedModel) -> DataFr
     named = each.select(F.col("pixel_hash").alias("node_id"), "banners", "m.*")
     stored = context.warehouse.read(EMBEDDINGS, "embed_banners").where(F.col("encoder_id") == saved.encoder_id)
     found = usable(named.join(stored.select("content_hash", "vector"), "content_hash")).persist(StorageLevel.DISK_ONLY)
-    sizes = [r["d"] for r in found.select(F.size("vector").alias("d")).distinct().limit(2).collect()]
-    if not sizes:
+    if not any_that_fit(found, saved):
         raise InputError(
             f"embeddings has no vectors by {saved.encoder_id} for banners up to {context.dt}. Run embed_banners first."
         )
-    for dimensions in sizes:
-        saved.check_encoder(saved.encoder_id, dimensions)
     return found.select("node_id", "banners", "width", "height", "vector")
 
 

@@ -74,13 +74,31 @@ def _kernel(shared: Any) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.Rec
     def predict(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             if batch.num_rows:
-                width, height = (np.nan_to_num(batch.column(c).to_pandas().to_numpy(float)) for c in ("width", "height"))
-                labels = shared.value.predict(unit_rows(vectors_of(batch.column("vector"))), Sizes(width, height))
+                _, labels = labelled(batch, shared.value)
                 yield pa.RecordBatch.from_arrays(
                     [batch.column("content_hash"), pa.array(labels, mask=labels < 0)], ["content_hash", "label"]
                 )
 
     return predict
+
+
+def labelled(batch: pa.RecordBatch, model: Model) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors, float32 (n, d), and labels, int64 (n,), -1 for none, of a batch with width, height and vector."""
+    width, height = (np.nan_to_num(batch.column(c).to_pandas().to_numpy(float)) for c in ("width", "height"))
+    vectors = unit_rows(vectors_of(batch.column("vector")))
+    return vectors, model.predict(vectors, Sizes(width, height))
+
+
+def any_that_fit(vectors: DataFrame, saved: SavedModel) -> bool:
+    """Whether there are vectors.
+
+    Raises:
+        InputError: some have other dimensions than the model's.
+    """
+    sizes = [r["d"] for r in vectors.select(F.size("vector").alias("d")).distinct().limit(2).collect()]
+    for dimensions in sizes:
+        saved.check_encoder(saved.encoder_id, dimensions)
+    return bool(sizes)
 
 
 def check_day(saved: SavedModel, context: JobContext) -> None:
@@ -115,14 +133,11 @@ def _vectors(context: JobContext, saved: SavedModel, banners: DataFrame) -> Data
     named = contents.toDF("content_hash", "width", "height")
     own = usable(stored.where(F.col("encoder_id") == saved.encoder_id)).select("content_hash", "vector")
     found = named.join(own, "content_hash")
-    sizes = [r["d"] for r in found.select(F.size("vector").alias("d")).distinct().limit(2).collect()]
-    if not sizes:
+    if not any_that_fit(found, saved):
         others = sorted(r["encoder_id"] for r in stored.select("encoder_id").distinct().collect())
         for other in (o for o in others if o != saved.encoder_id):
             saved.check_encoder(other)
         raise InputError(f"embeddings has no vectors by {saved.encoder_id} for banners of {context.dt}. Run embed_banners first.")
-    for dimensions in sizes:
-        saved.check_encoder(saved.encoder_id, dimensions)
     return found
 
 

@@ -179,6 +179,12 @@ def _with_vectors(sample: Pictures, frame: DataFrame, encoder_id: str) -> Pictur
     return Pictures(**{**vars(sample), "vectors": rows})
 
 
+def lists_of(vectors: np.ndarray) -> pa.ListArray:
+    """The inverse of `vectors_of`."""
+    offsets = np.arange(len(vectors) + 1, dtype=np.int32) * vectors.shape[1]
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.ascontiguousarray(vectors).ravel()))
+
+
 def vectors_of(column: pa.Array) -> np.ndarray:
     """A list column as float32 (n, d).
 

@@ -31,8 +31,9 @@ def _run(home: Path, arguments: list[str]) -> int:
         print(command.listing(home))
         return 0 if not arguments or set(arguments) & {"-h", "--help"} else 2
     if wanted.job == command.TEST:
-        python = environment.ensure(home, ("lint", "test"), checks.check_java())
-        _fetch_for_tests(home, python, checks.check_java())
+        java = checks.check_java()
+        python = environment.ensure(home, ("lint", "test"), java)
+        _fetch_for_tests(home, python, java)
         return checks.run_tests(home, python, wanted.job_options)
     command.check_job(home, wanted.job)
     place = command.place(home, wanted)

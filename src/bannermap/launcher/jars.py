@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import subprocess
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 from bannermap.launcher.maven import read_settings
@@ -47,6 +49,19 @@ def ensure_jars(home: Path, python: Path, java: Path) -> None:
         remove_known(found, spark_jars)
         shutil.copytree(found, target.with_suffix(".new"), dirs_exist_ok=True)
     target.with_suffix(".new").rename(target)
+
+
+def fetch_once(target: Path, fetch: Callable[[Path], Path]) -> None:
+    """Put a folder of jars into its place, whole or not at all.
+
+    Args:
+        target: the place; beside it is room to fetch.
+        fetch: an empty folder -> the folder with the jars, below it.
+    """
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        found = fetch(Path(scratch))
+        with contextlib.suppress(OSError):  # another process was faster: both are the same
+            found.rename(target)
 
 
 def installed_versions(python: Path) -> tuple[Path, tuple[str, str, str]]:

@@ -6,12 +6,10 @@ that S3A loads, 13 MB; Spark has their libraries already.
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from bannermap.launcher.jars import installed_versions, remove_known, resolve_module
+from bannermap.launcher.jars import fetch_once, installed_versions, remove_known, resolve_module
 from bannermap.launcher.problem import Problem
 
 SCHEME = "s3a://"
@@ -64,11 +62,13 @@ def ensure_s3_jars(home: Path, python: Path, java: Path) -> Path:
             "Name hadoop-aws of its version with --packages, and put no such folder into .venv."
         )
     print(f"[bannermap] fetching hadoop-aws:{HADOOP} and what it needs, for {SCHEME}", flush=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-        found = resolve_module(java, spark_jars, ivy_module(), f"hadoop-aws:{HADOOP}", Path(scratch))
+
+    def fetch(scratch: Path) -> Path:
+        found = resolve_module(java, spark_jars, ivy_module(), f"hadoop-aws:{HADOOP}", scratch)
         remove_known(found, spark_jars)
-        with contextlib.suppress(OSError):  # another process was faster: both are the same
-            found.rename(target)
+        return found
+
+    fetch_once(target, fetch)
     return target
 
 

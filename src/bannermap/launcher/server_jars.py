@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import subprocess
-import tempfile
 from pathlib import Path
 
-from bannermap.launcher.jars import resolve
+from bannermap.launcher.jars import fetch_once, installed_versions, resolve
 
 MONGODB = ("de.bwaldvogel", "mongo-java-server", "1.47.0")
 """Speaks MongoDB's wire protocol and keeps everything in memory; version 8 of the protocol, which pymongo takes up to 4.17."""
@@ -32,10 +29,6 @@ def ensure_server_jars(home: Path, python: Path, java: Path) -> Path:
     target = server_jars(home)
     if not target.is_dir():
         print(f"[bannermap] fetching {':'.join(MONGODB)}, for tests", flush=True)
-        ask = "import pyspark; print(pyspark.__path__[0])"
-        place = subprocess.run([str(python), "-c", ask], capture_output=True, text=True, check=True).stdout.strip()
-        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-            found = resolve(java, Path(place) / "jars", MONGODB, Path(scratch))
-            with contextlib.suppress(OSError):  # another process was faster: both are the same
-                found.rename(target)
+        spark_jars, _ = installed_versions(python)
+        fetch_once(target, lambda scratch: resolve(java, spark_jars, MONGODB, scratch))
     return target

@@ -78,16 +78,19 @@ def run(context: JobContext) -> None:
         _tidy_tables(context)
 
 
+def _go(context: JobContext) -> str:
+    return "would go" if context.warehouse.read_only else "go"
+
+
 def _remove_clusterings(context: JobContext) -> None:
     """Left word of first: the rows of `clusterings` go before what belongs to them, so that nobody finds half of one."""
     gone = _expendable(context)
     names = [c.clustering_id for c in gone]
     context.run.metrics["clusterings_removed"] = float(len(names))
-    would = "would go" if context.warehouse.read_only else "go"
-    say(f"{len(names)} of the clusterings {would}: {listed([f'{c.clustering_id} of {c.dt}' for c in gone])}")
+    say(f"{len(names)} of the clusterings {_go(context)}: {listed([f'{c.clustering_id} of {c.dt}' for c in gone])}")
     if context.warehouse.read_only:
         return
-    left = sorted({*names, *_left_over(context)})
+    left = sorted({*names, *_half_removed(context)})
     if left:
         note = f"{context.warehouse.root.rstrip('/')}/{NOTE}"
         write_text(context.warehouse.spark, note, json.dumps(left))
@@ -125,7 +128,7 @@ def named_by_features(warehouse: Warehouse) -> set[str]:
     return found
 
 
-def _left_over(context: JobContext) -> list[str]:
+def _half_removed(context: JobContext) -> list[str]:
     """Clusterings that a run which was killed had begun to remove, and that nobody made again since."""
     warehouse = context.warehouse
     text = read_text(warehouse.spark, f"{warehouse.root.rstrip('/')}/{NOTE}")
@@ -157,8 +160,7 @@ def _remove_cells(context: JobContext) -> None:
     rows = warehouse.read_or_empty(CELLS).select("encoder_id", "search", "dt", "cells_id").distinct().collect()
     gone = expendable_cells([StoredCells(*row) for row in rows], _first_clustered_again(context))
     context.run.metrics["cells_removed"] = float(len(gone))
-    would = "would go" if warehouse.read_only else "go"
-    say(f"lists by cells that were replaced {would}: {listed([f'{c.cells_id} of {c.dt}' for c in gone])}")
+    say(f"lists by cells that were replaced {_go(context)}: {listed([f'{c.cells_id} of {c.dt}' for c in gone])}")
     if gone and not warehouse.read_only:
         for table, columns in ((NEIGHBOURS, ("cells_id", "encoder_id")), (CELLS, ("cells_id", "encoder_id", "dt"))):
             each = {" AND ".join(f"{c} = {sql_literal(getattr(cells, c))}" for c in columns) for cells in gone}
@@ -187,7 +189,7 @@ def _remove_images(context: JobContext) -> None:
     else:
         found = unused.mapInArrow(ImageCache(cache).held_batches, "content_hash string").count()
     context.run.metrics["images_removed"] = float(found)
-    say(f"bytes of {found} pictures not seen since {since} {'would go' if warehouse.read_only else 'go'}")
+    say(f"bytes of {found} pictures not seen since {since} {_go(context)}")
     if found and not warehouse.read_only:
         if cache is None:
             rows = unused.withColumnRenamed("content_hash", "gone")
@@ -211,8 +213,7 @@ def _remove_left_over(context: JobContext) -> None:
     """A run that goes on where a killed one was takes up what that left, and removes it; of days that nobody repeats it stays."""
     spark, warehouse, hours = context.warehouse.spark, context.warehouse, context.settings.retention.staging_hours
     folders = left_over(spark, warehouse.root, int((time.time() - hours * 3600.0) * 1000))
-    would = "would go" if warehouse.read_only else "go"
-    say(f"{len(folders)} folders in which nothing was written for {hours:g} hours {would}: {listed(folders)}")
+    say(f"{len(folders)} folders in which nothing was written for {hours:g} hours {_go(context)}: {listed(folders)}")
     context.run.metrics["left_over_folders_removed"] = float(len(folders))
     if not warehouse.read_only:
         for folder in folders:

@@ -73,21 +73,9 @@ def _report(context: JobContext, clustering: Row) -> Report:
     source = Source(context, clustering, axis)
     undated = context.dt == NO_DAY
     shown, duplicates, sizes, cohesions, failed, rejects, runs, search, days, has_lineage, *analyses = source.at_once(
-        *(
-            gather.clusters,
-            gather.duplicates,
-            gather.sizes,
-            gather.cohesions,
-            _failed,
-            _rejects,
-            _runs,
-            _search,
-            _days,
-            _has_lineage,
-            trends_of,
-            experiments_of,
-            strategies_of,
-        )
+        *(gather.clusters, gather.duplicates, gather.sizes, gather.cohesions),
+        *(_failed, _rejects, _runs, _search, _days, _has_lineage),
+        *(trends_of, experiments_of, strategies_of),
     )
     trends, experiments, strategies = analyses
     outliers = gather.outliers(source, shown)

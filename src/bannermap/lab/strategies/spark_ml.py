@@ -157,12 +157,13 @@ class _Features:
 def _frame(tools: Tools, columns: dict[str, np.ndarray], vectors: np.ndarray | None = None) -> DataFrame:
     import pyarrow as pa
 
+    from bannermap.lab.gathering import lists_of
+
     if tools.spark is None:
         raise InputError("This strategy is Spark's, and there is no session here. Ask for it with compare_strategies.")
     arrays: dict[str, Any] = {name: pa.array(values) for name, values in columns.items()}
     if vectors is not None:
-        offsets = np.arange(len(vectors) + 1, dtype=np.int32) * vectors.shape[1]
-        arrays["vector"] = pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.ascontiguousarray(vectors).ravel()))
+        arrays["vector"] = lists_of(vectors)
     return tools.spark.createDataFrame(pa.table(arrays))
 
 
