@@ -195,12 +195,14 @@ def test_a_file_of_vectors(stored, tmp_path):
     pq.write_table(pa.table(columns), tmp_path / "vectors.parquet")
     lab = settings.lab.model_copy(
         update={"targets": None, "pairs": None, "split": "banner", "test_share": 0.2, "strategies": ("recursive", "dbscan")}
+        | {"scatter": "umap"}
     )
     values = {"embeddings": str(tmp_path / "vectors.parquet"), "out": str(tmp_path / "out")}
     files_mode(compare_strategies.GIVEN).run(warehouse.spark, settings.model_copy(update={"lab": lab}), values)
     (told,) = json.loads((tmp_path / "out" / "summary.json").read_text())["encoders"]
     assert told["would_have_been_chosen_by"]["truth_ari"] and told["held_out"] == 30
     assert len(pq.read_table(tmp_path / "out" / "results")) == len(told["configurations"])
+    assert "(UMAP)" in (tmp_path / "out" / "index.html").read_text()
     with pytest.raises(InputError, match="vector"):
         pq.write_table(pa.table({"content_hash": ["a"]}), tmp_path / "none.parquet")
         none = {**values, "embeddings": str(tmp_path / "none.parquet")}

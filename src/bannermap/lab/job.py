@@ -15,6 +15,7 @@ import pyarrow as pa
 from bannermap.lab import gathering as g
 from bannermap.lab.comparing import TRUST, Compared, compare, plain, told
 from bannermap.lab.page import Sheets, page
+from bannermap.lab.places import check_scatter
 from bannermap.lab.search import Say
 from bannermap.lab.sheets import Drawing, contact_sheets
 from bannermap.lab.strategies import Tools, check_mode, check_strategies, device_of
@@ -61,10 +62,11 @@ def check(settings: Settings) -> None:
     """What can be known to be wrong before Spark starts.
 
     Raises:
-        ConfigError: a strategy's package is absent, or a GPU that the mode asks for.
+        ConfigError: the package of a strategy or of the scatter is absent, or a GPU that the mode asks for.
     """
     check_mode(settings.lab.mode)
     check_strategies(settings.lab.strategies)
+    check_scatter(settings.lab.scatter)
 
 
 def stage(given: Given) -> Stage:
@@ -207,7 +209,7 @@ def write_beside(
         for m in mosaics:
             place = f"{folder}/mosaics/{_file_name(encoder_id)}/{_file_name(trial)}"
             write_bytes(spark, f"{place}/cluster-{m.chosen.label:06d}.webp", m.webp)
-    write_text(spark, f"{folder}/index.html", page(name, known, done, parts, sheets))
+    write_text(spark, f"{folder}/index.html", page(name, known, done, parts, settings.lab.scatter, sheets))
     write_text(spark, f"{folder}/summary.json", json.dumps(plain(summary), indent=1))
     say(f"index.html and summary.json in {folder}")
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from bannermap.lab.comparing import TRUST, Compared
 from bannermap.lab.mosaics import Mosaic
-from bannermap.lab.projection import learned_projection
+from bannermap.lab.places import Places, places_of
 
 if TYPE_CHECKING:
     import altair
@@ -48,7 +48,14 @@ class Chart:
     caption: str
 
 
-def page(name: str, known: int, done: Sequence[Compared], told: Sequence[Mapping[str, Any]], sheets: Sheets | None = None) -> str:
+def page(
+    name: str,
+    known: int,
+    done: Sequence[Compared],
+    told: Sequence[Mapping[str, Any]],
+    scatter_by: str,
+    sheets: Sheets | None = None,
+) -> str:
     """The page as HTML; names in it are escaped.
 
     Args:
@@ -56,6 +63,7 @@ def page(name: str, known: int, done: Sequence[Compared], told: Sequence[Mapping
         known: pictures before the sample.
         done: encoders.
         told: their parts of summary.json, in the same order.
+        scatter_by: see `places_of`.
         sheets: mosaics, where there are pictures.
     """
     import jinja2
@@ -67,7 +75,7 @@ def page(name: str, known: int, done: Sequence[Compared], told: Sequence[Mapping
         others = [c for c in text["configurations"] if c["status"] != "ranked"]
         shown = {name: (sheets or {}).get((found.encoder_id, name), []) for name in shown_names(found)}
         pictures = {name: [tile(m) for m in of[:SHEET_CLUSTERS]] for name, of in shown.items() if of}
-        parts.append({"told": text, "ranked": ranked, "others": others, "charts": charts(found), "sheets": pictures})
+        parts.append({"told": text, "ranked": ranked, "others": others, "charts": charts(found, scatter_by), "sheets": pictures})
     present = [m for m in MEASURES if any(m in c["figures"] for part in parts for c in part["ranked"])]
     template = environment.from_string(TEMPLATE.read_text())
     return template.render(name=name, known=f"{known:,}", trust=TRUST, parts=parts, measures=present, number=number, shown=SHOWN)
@@ -95,15 +103,17 @@ def number(value: float | None) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 or float(value).is_integer() else f"{value:.3f}"
 
 
-def charts(done: Compared) -> list[Chart]:
+def charts(done: Compared, scatter_by: str) -> list[Chart]:
     """Score against cost, the learning curve, and of the best a scatter and sizes; those without data are left out."""
     fitted = [t for t in done.outcome.trials if t.found and np.isfinite(t.score)]
     result = [score_against_cost([(t.configuration.strategy, t.seconds, t.score) for t in fitted])] if fitted else []
     if done.curve:
         result.append(curve_chart(done))
-    for name in shown_names(done):
-        labels = done.labels[name]
-        result += [scatter(done, labels, name), size_chart(labels, name)]
+    names = shown_names(done)
+    if names:
+        places = places_of(done.pictures.vectors, scatter_by, DOTS)
+        for name in names:
+            result += [scatter(places, done.labels[name], name), size_chart(done.labels[name], name)]
     return result
 
 
@@ -135,26 +145,23 @@ def curve_chart(done: Compared) -> Chart:
     return Chart(_svg(drawn), f"How much data is enough? Where the lines are flat, more changes nothing. {'; '.join(parts)}.")
 
 
-def scatter(done: Compared, labels: np.ndarray, name: str) -> Chart:
-    """Two principal components; the largest clusters in colours, others and outliers in grey."""
+def scatter(places: Places, labels: np.ndarray, name: str) -> Chart:
+    """A dot a picture; the largest clusters in colours, others and outliers in grey."""
     import altair as alt
 
-    rows = np.random.default_rng(0).permutation(len(labels))[:DOTS]
-    vectors = done.pictures.vectors
-    places = learned_projection(vectors[rows], 2, unit=False).applied(vectors[rows])
-    places = np.pad(places, ((0, 0), (0, 2 - places.shape[1])))
     found, sizes = np.unique(labels[labels >= 0], return_counts=True)
     largest = set(found[np.argsort(-sizes, kind="stable")[:COLOURS]].tolist())
     values = [
         {"x": float(x), "y": float(y), "cluster": str(c) if c in largest else "other"}
-        for (x, y), c in zip(places, labels[rows].tolist(), strict=True)
+        for (x, y), c in zip(places.points, labels[places.rows].tolist(), strict=True)
     ]
     domain = [*map(str, sorted(largest)), "other"]
     colours = [PALETTE[i % COLOURS] for i in range(len(largest))]
     colour = alt.Color("cluster:N", scale=alt.Scale(domain=domain, range=[*colours, "#d0d0d0"]), legend=None)
     chart = alt.Chart(alt.Data(values=values)).mark_circle(size=14, opacity=0.7)
-    drawn = chart.encode(x=alt.X("x:Q", title="first component"), y=alt.Y("y:Q", title="second component"), color=colour)
-    return Chart(_svg(drawn), f"{name}: {len(rows):,} pictures; the {len(largest)} largest clusters in colours.")
+    x, y = (alt.X("x:Q", title=places.axes[0]), alt.Y("y:Q", title=places.axes[1]))
+    text = f"{name}: {len(places.rows):,} pictures; the {len(largest)} largest clusters in colours.{places.remark}"
+    return Chart(_svg(chart.encode(x=x, y=y, color=colour)), text)
 
 
 def size_chart(labels: np.ndarray, name: str) -> Chart:

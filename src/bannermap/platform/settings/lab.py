@@ -74,6 +74,7 @@ class LabSettings(Section):
     bootstrap_replicates: Annotated[int, Field(ge=20, le=10_000)] = 200
     top: Positive = 5
     curve_shares: tuple[Annotated[float, Field(gt=0.0, lt=1.0)], ...] = (0.1, 0.25, 0.5)
+    scatter: Literal["pca", "umap"] = "pca"
     seed: Annotated[int, Field(ge=0)] = 7
     out: str | None = None
     train: LabTrainSettings = LabTrainSettings()
