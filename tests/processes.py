@@ -53,30 +53,6 @@ def complete(process: subprocess.Popen, config: Path) -> None:
     assert process.returncode == 0, printed + (config.parent / ERRORS).read_text()[-8000:]
 
 
-def parents_of_all() -> dict[int, int]:
-    """Process -> the one that started it, of all that are there now."""
-    parents = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue
-    return parents
-
-
-def family(root: int, parents: dict[int, int]) -> list[int]:
-    """A process and all that it started, they and theirs, in that order.
-
-    Args:
-        root: the process.
-        parents: of `parents_of_all`.
-    """
-    found = [root]
-    for pid in found:
-        found += [child for child, parent in parents.items() if parent == pid]
-    return found
-
-
 def runs_program(pid: int, words: bytes) -> bool:
     """Whether a process is there whose command line has these words."""
     try:

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyspark
-from processes import family, parents_of_all, runs_program
+from processes import runs_program
 from small_spark import JVM
+
+from bannermap.platform.memory import family, parents_of_all
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Cluster:
     def executors(self) -> list[int]:
         """Processes that run tasks now."""
         parents = parents_of_all()
-        below = [pid for worker in self.workers for pid in family(worker.pid, parents)[1:]]
+        below = [pid for worker in self.workers for pid in family([worker.pid], parents)[1:]]
         return [pid for pid in below if runs_program(pid, b"CoarseGrainedExecutorBackend")]
 
     def killed(self) -> int:

@@ -47,6 +47,7 @@ from s3_server import BUCKET, download, running_s3, s3_jars, variables  # noqa: 
 from standalone import on_cluster, running_cluster  # noqa: E402
 
 from bannermap.platform.config import load_settings  # noqa: E402
+from bannermap.platform.memory import family  # noqa: E402
 from bannermap.platform.session import build_session  # noqa: E402
 from bannermap.platform.settings import SampleSettings  # noqa: E402
 from bannermap.platform.status import CHAIN  # noqa: E402
@@ -57,16 +58,6 @@ JOBS = (*CHAIN, "publish_clusters")
 KINDS = ("kill_driver", "kill_task", "kill_executor", "s3_error", "s3_slow", "s3_reset", "full_disk", "clock")
 FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
 OF_ITS_OWN = ("publication_id", "published_at", "published_by", "run", "timings_s", "audit", "_id")
-
-
-def children(pid: int) -> list[int]:
-    """Processes below one, the nearest first."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError, ValueError):
-            if int(stat.read_text().rpartition(")")[2].split()[1]) == pid:
-                found.append(int(stat.parent.name))
-    return found + [below for child in found for below in children(child)]
 
 
 def command_of(pid: int) -> str:
@@ -80,7 +71,7 @@ def kill_one(parents: list[int], wanted: str, rng: random.Random, ended: threadi
     """Kill one of the processes below, as soon as there is one, after a while."""
     time.sleep(rng.uniform(0.0, 8.0))
     while not ended.wait(0.2):
-        found = sorted(p for parent in parents for p in children(parent) if wanted in command_of(p))
+        found = sorted(p for parent in parents for p in family([parent])[1:] if wanted in command_of(p))
         if found:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(rng.choice(found), signal.SIGKILL)

@@ -18,8 +18,9 @@ import numpy as np
 import yaml
 from embedding_server import MODEL, Endpoint, Reply
 from PIL import Image
-from processes import ERRORS, family, parents_of_all, runs_program, start
+from processes import ERRORS, runs_program, start
 
+from bannermap.platform.memory import family, parents_of_all
 from bannermap.platform.storage import Warehouse
 from bannermap.platform.tables import BANNER_DAYS, EMBEDDINGS, IMAGE_BYTES, IMAGE_FETCHES
 
@@ -148,5 +149,5 @@ def _killed(whom: str, process: subprocess.Popen, rng: random.Random) -> bool:
 def _workers(root: int) -> list[int]:
     """Python processes that run tasks: forks of a daemon, itself a child of the JVM."""
     parents = parents_of_all()
-    daemons = [pid for pid in family(root, parents) if runs_program(pid, b"pyspark.daemon")]
+    daemons = [pid for pid in family([root], parents) if runs_program(pid, b"pyspark.daemon")]
     return [pid for pid in daemons if parents[pid] in daemons]

@@ -15,6 +15,7 @@ from lab_worlds import planted
 from pyspark.sql import functions as F
 
 from bannermap.clustering.lending import seen_pictures
+from bannermap.experiment.gathering import of_warehouse
 from bannermap.experiment.grid import cells, check_clusters
 from bannermap.features.job import STAGE as FEATURES
 from bannermap.features.layout import laid_out
@@ -23,7 +24,7 @@ from bannermap.lab.applying import stage as applying
 from bannermap.lab.assigning import stage as assigning
 from bannermap.lab.training import load
 from bannermap.platform import tables as T
-from bannermap.platform.cli import main, run_stage
+from bannermap.platform.cli import Stage, main, run_stage
 from bannermap.platform.errors import ConfigError, InputError
 from bannermap.platform.settings import ExperimentSettings, GridSet, GridSettings, LabSettings
 from bannermap.platform.storage import Warehouse
@@ -142,6 +143,7 @@ def test_a_models_clustering_is_that_of_its_assignments_and_its_medoids_those_of
     run_stage(assigning(folder, seen_pictures), warehouse, settings, day(2))
     assigned = warehouse.read(T.BANNER_ASSIGNMENTS).toPandas().set_index("banner_id")
     assert (members.cluster_id.sort_index() == assigned.cluster_id.sort_index()).all()
+    assert members.themes.map(dict).to_dict() == assigned.themes.map(dict).to_dict()
     clusters = warehouse.read(T.CLUSTERS).where(f"clustering_id = '{row['clustering_id']}'").collect()
     assert len(clusters) == row["clusters"] == 2 and sum(c["size"] for c in clusters) == 90
     for cluster in clusters:
@@ -157,6 +159,25 @@ def test_a_models_clustering_is_that_of_its_assignments_and_its_medoids_those_of
     assert [t["slot"] for t in themes] == [1, 2] and sum(t["banners"] for t in themes) == 90
     assert np.allclose(np.linalg.norm([t["centroid"] for t in themes], axis=1), 1.0, atol=1e-6)
     assert saved.themes[2].shape == (2, 24) and all(t["theme_id"].startswith(saved.model_id) for t in themes)
+
+
+def test_the_experiment_knows_the_place_of_a_banner_that_came_after_its_publication(world):
+    settings, warehouse, folder, _, _ = world
+    named = {r["dt"]: r["clustering_id"] for r in warehouse.read(T.MODEL_CLUSTERINGS).collect()}
+    run_stage(assigning(folder, seen_pictures), warehouse, settings, day(2))
+    found = []
+
+    def probe(context):
+        rows = of_warehouse(context, lambda *_: None).placed.collect()
+        found.extend((r["clustering_id"], r["banner_id"], r["cluster_id"], r["slot"]) for r in rows)
+
+    run_stage(Stage("probe", probe), warehouse, settings, day(2))
+    by = {(clustering, banner): place for clustering, banner, *place in found}
+    assert len(by) == len(found) == 3 * 90  # as of each day, also of those 30 or 60 banners that nobody had seen by then
+    assert all(by[named[day(0)], banner] == place for (clustering, banner), place in by.items() if clustering == named[day(2)])
+    assert {slot for _, slot in by.values()} == {1, 2}
+    run_stage(Stage("probe", lambda c: found.clear() or probe(c)), warehouse, settings, day(1))
+    assert len(found) == 30 + 60  # what was placed on the day after is not known yet
 
 
 def test_features_experiment_and_report_go_by_a_model(world):

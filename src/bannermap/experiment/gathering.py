@@ -98,7 +98,7 @@ def of_warehouse(context: JobContext, read_events: EventReader) -> Sources:
         )
     names = sorted({p.clustering_id for p in publications})
     themes, members = (_of(wh.read(table, "cluster_banners"), names) for table in (THEMES, CLUSTER_MEMBERS))
-    assigned = _of(wh.read_or_empty(BANNER_ASSIGNMENTS), names).where(F.col("dt") <= F.lit(context.dt))
+    assigned = _assigned(context, names)
     slots = t.slots_of_clusters(_of(wh.read(CLUSTERS, "cluster_banners"), names), themes, k)
     numbered = spark.createDataFrame(
         [(p.as_of, p.clustering_id, p.revision, place) for place, p in enumerate(publications)],
@@ -201,6 +201,16 @@ def _publications(context: JobContext) -> list[Publication]:
 
 def _of(rows: DataFrame, clustering_ids: Sequence[str]) -> DataFrame:
     return rows.where(F.col("clustering_id").isin(list(clustering_ids)))
+
+
+def _assigned(context: JobContext, clustering_ids: Sequence[str]) -> DataFrame:
+    """Rows of ``banner_assignments`` up to the run's day. A model's hold for all of its clusterings, whose ids are the same."""
+    rows = context.warehouse.read_or_empty(BANNER_ASSIGNMENTS).where(F.col("dt") <= F.lit(context.dt))
+    model = context.settings.assignment.model_id
+    if model is None:
+        return _of(rows, clustering_ids)
+    each = F.explode(F.array(*[F.lit(name) for name in clustering_ids]))
+    return _of(rows, [model]).withColumn("clustering_id", each)
 
 
 def check_themes(settings: Settings) -> Mapping[str, int]:

@@ -13,8 +13,8 @@ from pyspark.sql import functions as F
 from bannermap.lab import grouping
 from bannermap.lab.assigning import labelled
 from bannermap.lab.gathering import lists_of, vectors_of
+from bannermap.lab.model_themes import slots_of_pictures
 from bannermap.lab.models import SavedModel
-from bannermap.lab.rules import most_similar
 from bannermap.platform.errors import InputError
 
 if TYPE_CHECKING:
@@ -131,36 +131,9 @@ def _outcomes(shared: Any) -> Kernel:
                 near = np.full(len(labels), np.nan, np.float32)
                 of = medoids.vectors[groups.places(labels[inside])]
                 near[inside] = np.einsum("nd,nd->n", vectors[inside].astype(np.float64), of)
-                slots = np.where(inside[:, None], theme_slots_of_labels(saved, labels), theme_slots(saved, vectors))
+                slots = slots_of_pictures(saved, labels, vectors)
                 given = pa.array(labels, mask=~inside)
                 columns = [batch.column("node_id"), given, pa.array(near, mask=~inside), lists_of(slots.astype(np.int32))]
                 yield pa.RecordBatch.from_arrays(columns, ["node_id", "label", "similarity_to_medoid", "theme_slots"])
 
     return outcome
-
-
-def theme_slots(saved: SavedModel, vectors: np.ndarray) -> np.ndarray:
-    """int64 (n, numbers of themes): slot of the nearest theme, 1 and up, per number of themes, fewest first.
-
-    Args:
-        saved: the model.
-        vectors: float32 (n, d), unit rows.
-    """
-    none = np.empty((len(vectors), 0), np.int64)
-    return np.column_stack([none, *(most_similar(vectors, saved.themes[k])[0] + 1 for k in sorted(saved.themes))])
-
-
-def theme_slots_of_labels(saved: SavedModel, labels: np.ndarray) -> np.ndarray:
-    """The same for clusters, by what the model was made of: a cluster keeps its theme whatever joins it.
-
-    Args:
-        saved: the model.
-        labels: int64 (n,); what has none, or was nobody's when the model was made, counts as the first cluster.
-    """
-    known = theme_slots(saved, saved.centroids)
-    return known[np.where((labels >= 0) & (labels < len(known)), labels, 0)]
-
-
-def theme_name(saved: SavedModel, k: int, slot: int) -> str:
-    """The theme_id."""
-    return f"{saved.model_id}-k{k:02d}-{slot:02d}"

@@ -22,11 +22,10 @@ from bannermap.lab.applied import (
     labelled_pictures,
     medoids_of,
     outcomes_of,
-    theme_name,
-    theme_slots_of_labels,
 )
-from bannermap.lab.assigning import any_that_fit, check_day, cluster_name
+from bannermap.lab.assigning import any_that_fit, check_day, cluster_name, themes_of
 from bannermap.lab.gathering import SeenPictures, usable
+from bannermap.lab.model_themes import slots_of_clusters, theme_name
 from bannermap.lab.models import SavedModel
 from bannermap.lab.training import load
 from bannermap.platform.cli import Stage
@@ -139,16 +138,12 @@ def _members(banners: DataFrame, outcomes: DataFrame, saved: SavedModel, name: s
     """`CLUSTER_MEMBERS`."""
     joined = banners.select("banner_id", "pixel_hash").join(outcomes, F.col("pixel_hash") == F.col("node_id"))
     cluster = cluster_name(saved, F.col("label"))
-    ids = [
-        (F.lit(k), F.format_string(f"{saved.model_id}-k{k:02d}-%02d", F.col("theme_slots")[i]))
-        for i, k in enumerate(sorted(saved.themes))
-    ]
     added = {
         "clustering_id": F.lit(name),
         "cluster_id": cluster,
         "path": F.when(cluster.isNotNull(), F.array(cluster)).otherwise(F.array().cast("array<string>")),
         "is_outlier": cluster.isNull(),
-        "themes": F.create_map(*[part for pair in ids for part in pair]) if ids else F.lit(None),
+        "themes": themes_of(saved, F.col("theme_slots")),
         "duplicate_set_id": F.lit(None).cast("string"),
         "is_retired": F.lit(False),
     }
@@ -197,7 +192,7 @@ def _write(
 def _cluster_rows(
     saved: SavedModel, name: str, sizes: dict[str, int], groups: grouping.Groups, medoids: Medoids
 ) -> list[tuple[Any, ...]]:
-    slots, counts = theme_slots_of_labels(saved, groups.labels), sorted(saved.themes)
+    slots, counts = slots_of_clusters(saved, groups.labels), sorted(saved.themes)
     rows = []
     for place, (label, cohesion) in enumerate(zip(groups.labels.tolist(), groups.cohesion.tolist(), strict=True)):
         cluster = f"{saved.model_id}-{label:06d}"
@@ -220,7 +215,7 @@ def _cluster_rows(
 
 def _theme_rows(saved: SavedModel, name: str, members: DataFrame, groups: grouping.Groups) -> list[tuple[Any, ...]]:
     """`THEMES`, also those that no banner of the day has: a dense feature keeps its slots."""
-    slots = theme_slots_of_labels(saved, groups.labels)
+    slots = slots_of_clusters(saved, groups.labels)
     rows = []
     for i, k in enumerate(sorted(saved.themes)):
         counted = members.groupBy(F.col("themes")[k].alias("t")).count().collect()

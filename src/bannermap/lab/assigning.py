@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import functions as F
 
-from bannermap.lab.gathering import SeenPictures, usable, vectors_of
+from bannermap.lab.gathering import SeenPictures, lists_of, usable, vectors_of
+from bannermap.lab.model_themes import slots_of_pictures, theme_prefix
 from bannermap.lab.models import Model, SavedModel, Sizes
 from bannermap.lab.separation import unit_rows
 from bannermap.lab.training import load
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 MODEL, NO_VECTOR = "model", "no_vector"
-SAID = {"dt", "clustering_id", "banner_id", "pixel_hash", "cluster_id", "reason"}
+SAID = {"dt", "clustering_id", "banner_id", "pixel_hash", "cluster_id", "reason", "themes"}
 """Columns of an assignment that a model knows; the others tell of a clustering's members."""
-PREDICTED = "content_hash string, label bigint"
+PREDICTED = "content_hash string, label bigint, theme_slots array<int>"
 PHASES = ("read the model", "find pictures and vectors", "predict", "write assignments")
 
 
@@ -45,7 +46,7 @@ def stage(folder: str, seen: SeenPictures) -> Stage:
             banners = _banners(context, seen, saved).persist()
             vectors = _vectors(context, saved, banners)
         with context.phase(PHASES[2]):
-            rows = BANNER_ASSIGNMENTS.select(_rows(context, saved, banners, predicted(vectors, saved.model))).persist()
+            rows = BANNER_ASSIGNMENTS.select(_rows(context, saved, banners, predicted(vectors, saved))).persist()
             counted = rows.groupBy("reason").agg(F.count("*").alias("rows"), F.count("cluster_id").alias("inside")).collect()
         with context.phase(PHASES[3]):
             key: dict[str, Any] = {"dt": context.dt, "clustering_id": saved.model_id}
@@ -59,14 +60,14 @@ def stage(folder: str, seen: SeenPictures) -> Stage:
     return Stage("assign_banners", run, PHASES)
 
 
-def predicted(vectors: DataFrame, model: Model) -> DataFrame:
-    """`PREDICTED`: the label of each picture, null for none.
+def predicted(vectors: DataFrame, saved: SavedModel) -> DataFrame:
+    """`PREDICTED`: the label of each picture, null for none, and its themes' slots, see `slots_of_pictures`.
 
     Args:
         vectors: content_hash, width, height, vector; each vector of the model's encoder.
-        model: it goes to every task once.
+        saved: the model; it goes to every task once.
     """
-    shared = vectors.sparkSession.sparkContext.broadcast(model)
+    shared = vectors.sparkSession.sparkContext.broadcast(saved)
     return vectors.select("content_hash", "width", "height", "vector").mapInArrow(_kernel(shared), PREDICTED)
 
 
@@ -74,10 +75,10 @@ def _kernel(shared: Any) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.Rec
     def predict(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             if batch.num_rows:
-                _, labels = labelled(batch, shared.value)
-                yield pa.RecordBatch.from_arrays(
-                    [batch.column("content_hash"), pa.array(labels, mask=labels < 0)], ["content_hash", "label"]
-                )
+                found, labels = labelled(batch, shared.value.model)
+                slots = lists_of(slots_of_pictures(shared.value, labels, found).astype(np.int32))
+                columns = [batch.column("content_hash"), pa.array(labels, mask=labels < 0), slots]
+                yield pa.RecordBatch.from_arrays(columns, ["content_hash", "label", "theme_slots"])
 
     return predict
 
@@ -147,6 +148,17 @@ def cluster_name(saved: SavedModel, label: Column) -> Column:
     return F.concat(F.lit(f"{saved.model_id}-"), F.lpad(label.cast("string"), digits, F.lit("0")))
 
 
+def themes_of(saved: SavedModel, slots: Column) -> Column:
+    """The map from numbers of themes to theme_ids; null for null, and of a model without themes.
+
+    Args:
+        saved: the model.
+        slots: array of ints, see `slots_of_pictures`.
+    """
+    ids = [(F.lit(k), F.format_string(f"{theme_prefix(saved, k)}%02d", slots[i])) for i, k in enumerate(sorted(saved.themes))]
+    return F.when(slots.isNotNull(), F.create_map(*[part for pair in ids for part in pair])) if ids else F.lit(None)
+
+
 def _rows(context: JobContext, saved: SavedModel, banners: DataFrame, labels: DataFrame) -> DataFrame:
     """`BANNER_ASSIGNMENTS`."""
     known = labels.withColumn("placed", F.lit(True))
@@ -159,5 +171,6 @@ def _rows(context: JobContext, saved: SavedModel, banners: DataFrame, labels: Da
         "clustering_id": F.lit(saved.model_id),
         "cluster_id": cluster_name(saved, F.col("label")),
         "reason": reason,
+        "themes": themes_of(saved, F.col("theme_slots")),
     }
     return joined.withColumns({**own, **nothing})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,18 +46,29 @@ def _watch(roots: list[int], peak: Peak, done: threading.Event) -> None:
         peak.mb = max(peak.mb, sum(_rss_mb(pid) for pid in family(roots)))
 
 
-def family(roots: list[int]) -> list[int]:
-    """Processes and all that they started, each once."""
-    parents: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_bytes().rpartition(b")")[2].split()  # a name may hold anything
-        except OSError:
-            continue
-        parents.setdefault(int(fields[1]), []).append(int(stat.parent.name))
+def parents_of_all() -> dict[int, int]:
+    """Process -> the one that started it, of all that are there now."""
+    parents: dict[int, int] = {}
+    for process in (p for p in Path("/proc").iterdir() if p.name.isdigit()):
+        with suppress(OSError):  # it may have ended since
+            after_name = (process / "stat").read_bytes().rpartition(b")")[2]  # a name may hold anything
+            parents[int(process.name)] = int(after_name.split()[1])
+    return parents
+
+
+def family(roots: list[int], parents: dict[int, int] | None = None) -> list[int]:
+    """Processes and all that they started, each once, those that started others before these.
+
+    Args:
+        roots: the processes.
+        parents: of `parents_of_all`; None reads it.
+    """
+    children: dict[int, list[int]] = {}
+    for pid, parent in (parents_of_all() if parents is None else parents).items():
+        children.setdefault(parent, []).append(pid)
     found = list(dict.fromkeys(roots))
     for pid in found:
-        found += [child for child in parents.get(pid, []) if child not in found]
+        found += [child for child in children.get(pid, []) if child not in found]
     return found
 
 
