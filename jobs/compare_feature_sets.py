@@ -23,6 +23,7 @@ from bannermap.platform.settings import LabTrainSettings, Settings
 from bannermap.platform.storage import Warehouse
 from bannermap.report.lending import drawn
 
+EXTRAS = ("experiment", "lab")  # of pyproject.toml: the launcher installs them
 GIVEN = Given(cluster_with_thresholds, neighbour_ends, seen_pictures, theme_centroids, drawn)
 EVALUATE = stage(counted_events)
 

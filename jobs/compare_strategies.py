@@ -7,6 +7,7 @@ from bannermap.lab.job import Given, files_mode, stage
 from bannermap.platform.cli import Job, main
 from bannermap.report.lending import drawn
 
+EXTRAS = ("lab",)  # of pyproject.toml: the launcher installs them
 GIVEN = Given(cluster_with_thresholds, neighbour_ends, seen_pictures, theme_centroids, drawn)
 JOB = Job("compare_strategies", "Compare ways of clustering; or on a file.", [stage(GIVEN)], files_mode(GIVEN))
 

@@ -6,6 +6,7 @@ from bannermap.experiment.job import files_mode, stage
 from bannermap.features.counted import counted_events, counted_file_events, file_assignment
 from bannermap.platform.cli import Job, main
 
+EXTRAS = ("experiment",)  # of pyproject.toml: the launcher installs them
 FILES = files_mode(counted_file_events, file_assignment)
 JOB = Job("evaluate_features", "Ask whether the features help a click model; or from files.", [stage(counted_events)], FILES)
 

@@ -8,6 +8,7 @@ from bannermap.lab.training import stage
 from bannermap.platform.cli import Job, main
 from bannermap.report.lending import drawn
 
+EXTRAS = ("lab",)  # of pyproject.toml: the launcher installs them
 GIVEN = Given(cluster_with_thresholds, neighbour_ends, seen_pictures, theme_centroids, drawn)
 JOB = Job("train_strategy", "Train a way of clustering and keep it in a folder.", [stage(GIVEN)])
 

@@ -6,6 +6,7 @@ import os
 import shlex
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from packaging.utils import canonicalize_name
 from repository import ROOT
 
 from bannermap.launcher import environment, jars
-from bannermap.launcher.command import Wanted, names_s3, parse, place, spark_submit
+from bannermap.launcher.command import Wanted, extras_of, extras_of_all, names_s3, parse, place, spark_submit
 from bannermap.launcher.problem import Problem
 from bannermap.launcher.s3_jars import s3_jar_folder
 
@@ -34,6 +35,17 @@ def test_alone_it_lists_every_job_with_a_line():
     assert done.returncode == 0 and set(listed) == jobs
     assert launch("--help").stdout == done.stdout
     assert launch("--date", "--dry-run").returncode == 2  # options, but no job to give them to
+
+
+def test_a_job_names_the_extras_that_it_needs():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    named = {path.stem: extras_of(ROOT, path.stem) for path in (ROOT / "jobs").glob("*.py")}
+    assert set().union(*named.values()) == set(extras_of_all(ROOT)) == {"experiment", "lab"} <= set(declared)
+    assert named["evaluate_features"] == ("experiment",) and named["compare_strategies"] == ("lab",) and not named["demo"]
+    for job, extras in named.items():
+        text = (ROOT / f"jobs/{job}.py").read_text()
+        for stage, extra in (("bannermap.experiment", "experiment"), ("bannermap.lab.job", "lab")):  # to predict takes no extra
+            assert extra in extras or stage not in text, f"{job} runs {stage}, which needs the extra {extra}"
 
 
 def test_options_go_to_whom_they_belong():

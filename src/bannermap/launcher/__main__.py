@@ -37,7 +37,7 @@ def _run(home: Path, arguments: list[str]) -> int:
         return checks.run_tests(home, python, wanted.job_options)
     command.check_job(home, wanted.job)
     place = command.place(home, wanted)
-    python = environment.python_path(home) if wanted.print_only else _made(home, place)
+    python = environment.python_path(home) if wanted.print_only else _made(home, wanted.job, place)
     if not wanted.print_only and command.names_s3(home, wanted):
         s3_jars.ensure_s3_jars(home, python, checks.check_java())
     line, variables = command.spark_submit(home, python, wanted, place)
@@ -63,10 +63,11 @@ def _fetch_for_tests(home: Path, python: Path, java: Path) -> None:
         list(pool.map(told, (server_jars.ensure_server_jars, s3_jars.ensure_s3_jars), ("a MongoDB server", "S3")))
 
 
-def _made(home: Path, place: Place) -> Path:
-    """The environment's Python; where executors need the environment too, its archive is there then."""
+def _made(home: Path, job: str, place: Place) -> Path:
+    """The environment's Python, with the job's extras; where executors need the environment too, its archive is there then."""
     packed = needs_archive(place)
-    python = environment.ensure(home, ("pack",) if packed else (), checks.check_java())
+    extras = ("pack", *command.extras_of_all(home)) if packed else command.extras_of(home, job)
+    python = environment.ensure(home, extras, checks.check_java())
     if packed:
         ensure_packed(home, python)
     return python

@@ -101,6 +101,18 @@ def check_job(home: Path, job: str) -> None:
         raise Problem(f"There is no job '{job}'. {hint}")
 
 
+def extras_of(home: Path, job: str) -> tuple[str, ...]:
+    """Extras of pyproject.toml that a job names in its ``EXTRAS``, without running it: there may be no environment yet."""
+    body = ast.parse((home / f"jobs/{job}.py").read_text()).body
+    named = [n.value for n in body if isinstance(n, ast.Assign) and [ast.unparse(t) for t in n.targets] == ["EXTRAS"]]
+    return tuple(ast.literal_eval(named[0])) if named else ()
+
+
+def extras_of_all(home: Path) -> tuple[str, ...]:
+    """Those of all jobs, for an environment that goes elsewhere: it is the same whatever job was first."""
+    return tuple(sorted({extra for path in _job_files(home) for extra in extras_of(home, path.stem)}))
+
+
 def place(home: Path, wanted: Wanted) -> Place:
     """Where a job will run; see `place_of`."""
     return place_of(wanted.spark_options, _conf_folder(home))
