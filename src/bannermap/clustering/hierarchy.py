@@ -53,6 +53,26 @@ class Hierarchy:
         return position
 
 
+@dataclass(frozen=True)
+class LevelFigures:
+    """The components of one level.
+
+    Attributes:
+        bounds: int64 (c + 1,), positions where they start, and n.
+        banners: int64 (c,).
+        cohesion: float64 (c,), -1 to 1; only right where ``banners`` reaches min_group_size, nothing else is asked.
+    """
+
+    bounds: np.ndarray
+    banners: np.ndarray
+    cohesion: np.ndarray
+
+    def inside(self, low: int, high: int) -> slice:
+        """Components that make up the run ``low .. high``."""
+        first, last = np.searchsorted(self.bounds, (low, high))
+        return slice(int(first), int(last))
+
+
 def level_thresholds(settings: ClusteringSettings) -> np.ndarray:
     """All cosines that the policy can cut at, as far as they are at most max_threshold; float64, never accumulated.
 

@@ -35,7 +35,7 @@ class LevelLayout:
     """What a task must know of the levels.
 
     Attributes:
-        bounds: per level, int64 (c + 1,), see `recursion.LevelFigures`.
+        bounds: per level, int64 (c + 1,), see `hierarchy.LevelFigures`.
         wanted: per level, bool (c,), components whose cohesion may be asked.
         scale: see `cohesion.fixed_point_scale`.
     """

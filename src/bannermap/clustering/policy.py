@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bannermap.clustering.hierarchy import GRID_STEP
+from bannermap.clustering.hierarchy import GRID_STEP, LevelFigures
 
 if TYPE_CHECKING:
-    from bannermap.clustering.recursion import LevelFigures
     from bannermap.platform.settings import AdaptiveSettings, ClusteringSettings
 
 

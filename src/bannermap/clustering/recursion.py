@@ -12,32 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from bannermap.clustering.cohesion import mean_pairwise_cosine
-from bannermap.clustering.hierarchy import Hierarchy
+from bannermap.clustering.hierarchy import Hierarchy, LevelFigures
 from bannermap.clustering.policy import candidate_cuts
 from bannermap.platform.settings import ClusteringSettings
 
 LEAST_COHESION = 0.01
 """Floor of the cohesion that an improvement is measured against; loose or opposed groups would divide by nothing."""
-
-
-@dataclass(frozen=True)
-class LevelFigures:
-    """The components of one level.
-
-    Attributes:
-        bounds: int64 (c + 1,), positions where they start, and n.
-        banners: int64 (c,).
-        cohesion: float64 (c,), -1 to 1; only right where ``banners`` reaches min_group_size, nothing else is asked.
-    """
-
-    bounds: np.ndarray
-    banners: np.ndarray
-    cohesion: np.ndarray
-
-    def inside(self, low: int, high: int) -> slice:
-        """Components that make up the run ``low .. high``."""
-        first, last = np.searchsorted(self.bounds, (low, high))
-        return slice(int(first), int(last))
 
 
 @dataclass(frozen=True)

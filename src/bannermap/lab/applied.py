@@ -11,8 +11,8 @@ import pyarrow as pa
 from pyspark.sql import functions as F
 
 from bannermap.lab import grouping
+from bannermap.lab.arrow_vectors import lists_of, vectors_of
 from bannermap.lab.assigning import labelled
-from bannermap.lab.gathering import lists_of, vectors_of
 from bannermap.lab.model_themes import slots_of_pictures
 from bannermap.lab.models import SavedModel
 from bannermap.platform.errors import InputError

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import functions as F
 
-from bannermap.lab.gathering import SeenPictures, lists_of, usable, vectors_of
+from bannermap.lab.arrow_vectors import lists_of, vectors_of
+from bannermap.lab.gathering import SeenPictures, usable
 from bannermap.lab.model_themes import slots_of_pictures, theme_prefix
 from bannermap.lab.models import Model, SavedModel, Sizes
 from bannermap.lab.separation import unit_rows

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import functions as F
 
+from bannermap.lab.arrow_vectors import vectors_of
 from bannermap.lab.data import Pictures, stratified
 from bannermap.lab.figures import Pairs
 from bannermap.lab.separation import unit_rows
@@ -177,27 +178,6 @@ def _with_vectors(sample: Pictures, frame: DataFrame, encoder_id: str) -> Pictur
     order = np.array([place[name] for name in sample.names], np.int64)
     rows = unit_rows(vectors[order])
     return Pictures(**{**vars(sample), "vectors": rows})
-
-
-def lists_of(vectors: np.ndarray) -> pa.ListArray:
-    """The inverse of `vectors_of`."""
-    offsets = np.arange(len(vectors) + 1, dtype=np.int32) * vectors.shape[1]
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.ascontiguousarray(vectors).ravel()))
-
-
-def vectors_of(column: pa.Array) -> np.ndarray:
-    """A list column as float32 (n, d).
-
-    Raises:
-        ValueError: lists have different lengths, or values that are not finite.
-    """
-    flat = np.asarray(column.flatten().to_numpy(zero_copy_only=False), np.float32)
-    lengths = np.unique(column.value_lengths().to_numpy(zero_copy_only=False))
-    if len(lengths) > 1:
-        raise ValueError(f"they have different lengths, from {lengths.min():.0f} to {lengths.max():.0f}")
-    if not np.isfinite(flat).all():
-        raise ValueError("some values are not finite")
-    return flat.reshape(len(column), -1)
 
 
 def _pairs(sample: Pictures, pairs: Sequence[tuple[str, str, bool]]) -> Pairs:

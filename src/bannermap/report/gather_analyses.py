@@ -21,7 +21,7 @@ from bannermap.report.analyses import Audience, Compared, Experiment, Ranked, St
 if TYPE_CHECKING:
     from pyspark.sql import Row
 
-    from bannermap.report.gather import Source
+    from bannermap.report.source import Source
 
 AUDIENCES_PER_CLUSTER = 8
 TRENDS_SHOWN = 10

@@ -28,13 +28,13 @@ from bannermap.platform.tables import (
 )
 from bannermap.report import gather
 from bannermap.report import transforms as t
-from bannermap.report.gather import Source
 from bannermap.report.gather_analyses import experiments as experiments_of
 from bannermap.report.gather_analyses import strategies as strategies_of
 from bannermap.report.gather_analyses import trends as trends_of
 from bannermap.report.model import Cluster, Day, Duplicates, Image, Outlier, Report, Step
 from bannermap.report.page import render
 from bannermap.report.site import local_folder, publish
+from bannermap.report.source import Source
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Row

@@ -157,7 +157,7 @@ class _Features:
 def _frame(tools: Tools, columns: dict[str, np.ndarray], vectors: np.ndarray | None = None) -> DataFrame:
     import pyarrow as pa
 
-    from bannermap.lab.gathering import lists_of
+    from bannermap.lab.arrow_vectors import lists_of
 
     if tools.spark is None:
         raise InputError("This strategy is Spark's, and there is no session here. Ask for it with compare_strategies.")
