@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from worlds import KINDS, unit
 
-from bannermap.clustering.candidates import TOLERANCE
+from bannermap.clustering.candidates import TOLERANCE, Asked, Look, near_pairs
 from bannermap.clustering.in_process import all_neighbours
 from bannermap.clustering.neighbours import distinct_rows, make_block, row_hashes, search_block
 from bannermap.clustering.reduction import MOST_UNEXPLAINED, Reduction, learned_reduction, worthwhile_reduction
@@ -60,6 +60,20 @@ def test_bounds_are_never_below_the_inner_product(seed):
         exact = vectors.astype(np.float64) @ vectors.T.astype(np.float64)
         assert (bounds @ bounds.T >= exact - TOLERANCE / 10).all()
     assert reduction.bounding(vectors).shape == (300, 7)
+
+
+@pytest.mark.parametrize("spread", [1e-2, 1e-3, 1e-5])  # the last: all cosines are 1 in float32
+def test_of_a_tight_group_few_pairs_are_kept_and_none_is_lost(spread):
+    rng = np.random.default_rng(7)
+    vectors = unit(unit(rng.normal(size=(1, 64))) + spread * unit(rng.normal(size=(3000, 64))))
+    look = Look(vectors, vectors, rng.permutation(3000))
+    row, column, cosine = near_pairs(look, look, [Asked(np.arange(300), 0, 3000)], 10)
+    assert len(row) < 300 * 100, "bounds are wider than what the group's cosines differ by"
+    exact = (vectors[:300].astype(np.float64) @ vectors.T.astype(np.float64)).astype(np.float32)
+    best = [np.lexsort((look.order, -cosines))[:10] for cosines in exact]
+    kept = set(zip(row.tolist(), column.tolist(), strict=True))
+    assert {(i, int(j)) for i, columns in enumerate(best) for j in columns} <= kept and len(kept) == len(row)
+    assert np.abs(cosine - exact[row, column]).max() < 1e-7
 
 
 def test_all_directions_leave_nothing_unexplained_and_few_leave_what_is_orthogonal():

@@ -1,7 +1,8 @@
 """Which pairs can be among the nearest: FAISS looks through bounds of all inner products, `scores` scores what is left.
 
 FAISS distances move in their last bits and its order of ties is undefined, so nothing is cut by them: a pair is left out only
-where its bound lies below k exact cosines of its query by more than `TOLERANCE`.
+where what its product could be lies below k exact cosines of its query. A float32 product is off by a share of both lengths, so
+candidates are looked at from their centre: of a group as tight as renditions of one picture are, few pairs are within that share.
 """
 
 from __future__ import annotations
@@ -14,11 +15,17 @@ import numpy as np
 from bannermap.clustering.scores import pair_cosines
 
 TOLERANCE = 1e-5
-"""Float32 inner products of unit vectors differ by less than this from the exact ones, up to some thousand dimensions."""
+"""Times both lengths: a float32 inner product differs by less from the exact one, up to some thousand dimensions."""
+ROUNDING = 1e-7
+"""Times both lengths: a cosine that was rounded to float32 differs by less from the exact one."""
 MARGIN = 16
 """Candidates fetched beyond k at first; a query that may have more is looked at again."""
 HELD = 1 << 23
-"""Bounds held at once when a query is looked at again, 96 MB with their columns."""
+"""Products held at once when queries are looked at again, 32 MB; and 20 bytes for each that reaches its bar."""
+TIGHT = 0.2
+"""Of the longest candidate's length: the greatest distance from the centre at which it pays to look from there."""
+OFFSET_ROWS = 4096
+"""Queries that are held in float64 at once."""
 
 
 @dataclass(frozen=True)
@@ -28,14 +35,62 @@ class Look:
     Attributes:
         queries: float32 (m, b).
         candidates: float32 (u, b).
+        order: int64 (u,), which of two candidates with one cosine goes first: that of the smaller number.
+        rounding: times both lengths: what the exact products of these rows may be below the cosines that they stand for.
     """
 
     queries: np.ndarray
     candidates: np.ndarray
+    order: np.ndarray
+    rounding: float = ROUNDING
 
-    def tolerance(self) -> float:
-        """By which a bound may be too low."""
-        return TOLERANCE * max(1.0, largest_norm(self.queries) * largest_norm(self.candidates))
+    def best(self, row: np.ndarray, column: np.ndarray, cosine: np.ndarray, k: int) -> np.ndarray:
+        """Places of the k best pairs of each row: however many are tied, no more than that are held.
+
+        Args:
+            row: int64 (p,), ascending.
+            column: int64 (p,).
+            cosine: float32 (p,).
+            k: at least 1.
+        """
+        sorted_ = np.lexsort((self.order[column], -cosine, row))
+        starts = np.searchsorted(row, row)  # of each pair's row, which sorting leaves where it is
+        return sorted_[np.arange(len(row)) - starts < k]
+
+
+@dataclass(frozen=True)
+class Centred:
+    """Candidates, less their centre where that is much nearer to all of them than the origin is.
+
+    Attributes:
+        rows: float32 (u, b).
+        centre: float32 (b,); None where they are left where they are.
+        length: of the longest candidate.
+    """
+
+    rows: np.ndarray
+    centre: np.ndarray | None
+    length: float
+
+    @classmethod
+    def of(cls, candidates: np.ndarray) -> Centred:
+        """Any float32 centre is right; the mean makes the rows short."""
+        centre = (candidates.sum(axis=0, dtype=np.float64) / max(1, len(candidates))).astype(np.float32)
+        rows, length = candidates - centre, largest_norm(candidates)
+        return cls(candidates, None, length) if largest_norm(rows) > TIGHT * length else cls(rows, centre, length)
+
+    def offsets(self, queries: np.ndarray) -> np.ndarray:
+        """float64 (m,): what a product with a row lacks to that with its candidate."""
+        if self.centre is None:
+            return np.zeros(len(queries))
+        centre = self.centre.astype(np.float64)
+        parts = [queries[low : low + OFFSET_ROWS].astype(np.float64) @ centre for low in range(0, len(queries), OFFSET_ROWS)]
+        return np.concatenate([np.empty(0), *parts])
+
+    def slack(self, queries: np.ndarray, rounding: float = ROUNDING) -> float:
+        """By less than which a float32 product with a row, and its offset, are off from the cosine, or below it; see `Look`."""
+        asking = largest_norm(queries)
+        return TOLERANCE * asking * largest_norm(self.rows) + rounding * max(1.0, asking * self.length)
 
 
 @dataclass(frozen=True)
@@ -66,32 +121,33 @@ def near_pairs(full: Look, first: Look, asked: list[Asked], k: int) -> Pairs:
         asked: who asks what; no query asks a candidate twice.
         k: at least 1.
     """
-    floor, tolerance = np.full(len(full.queries), -np.inf, np.float32), first.tolerance()
-    exact_tolerance = tolerance if first is full else full.tolerance()
-    looked = [(part, *_fetched(first, part, k + MARGIN)) for part in asked if len(part.rows) and part.high > part.low]
-    found = [_scored_first(full, looked, floor, k, tolerance)]
+    floor = np.full(len(full.queries), -np.inf, np.float32)
+    looked = [(part, *_bounds(first, part, k + MARGIN)) for part in asked if len(part.rows) and part.high > part.low]
+    found = [_scored_first(full, looked, floor, k)]
     for part, bounds, _ in looked:
         fetched = bounds.shape[1]
-        open_rows = part.rows[bounds[:, -1] >= floor[part.rows] - tolerance]
+        open_rows = part.rows[bounds[:, -1] >= floor[part.rows]]
         if fetched < part.high - part.low and len(open_rows):
-            wider = fetched if first is not full else 4 * fetched
-            found += _looked_again(full, Asked(open_rows, part.low, part.high), floor, wider, exact_tolerance)
+            found += _looked_again(full, Asked(open_rows, part.low, part.high), floor, k)
     return found[0] if len(found) == 1 else _each_once(found, len(full.candidates))
 
 
-def _fetched(look: Look, part: Asked, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Bounds, descending, and columns of the greatest of each row: float32 and int64 (a, min(count, candidates))."""
+def _bounds(look: Look, part: Asked, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Upper bounds, descending, and columns of the greatest of each row: float64 and int64 (a, min(count, candidates))."""
+    queries, centred = look.queries[part.rows], Centred.of(look.candidates[part.low : part.high])
+    products, columns = _greatest(queries, centred.rows, count)
+    return products + (centred.offsets(queries) + centred.slack(queries, look.rounding))[:, None], columns + part.low
+
+
+def _greatest(queries: np.ndarray, rows: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The greatest products of each query, descending, and the rows that they are with: float32 and int64 (a, min(count, u))."""
     import faiss
 
-    candidates = look.candidates[part.low : part.high]
-    fetch = min(count, len(candidates))
-    bounds, columns = faiss.knn(look.queries[part.rows], candidates, fetch, metric=faiss.METRIC_INNER_PRODUCT)
-    return bounds, columns.astype(np.int64) + part.low
+    products, columns = faiss.knn(queries, rows, min(count, len(rows)), metric=faiss.METRIC_INNER_PRODUCT)
+    return products, columns.astype(np.int64)
 
 
-def _scored_first(
-    full: Look, looked: list[tuple[Asked, np.ndarray, np.ndarray]], floor: np.ndarray, k: int, tolerance: float
-) -> Pairs:
+def _scored_first(full: Look, looked: list[tuple[Asked, np.ndarray, np.ndarray]], floor: np.ndarray, k: int) -> Pairs:
     """Score the k pairs of the greatest bounds, then all whose bounds reach the least of those; ``floor`` becomes the k-th."""
     bounds, columns = _side_by_side(looked, len(floor))
     scores = np.full(bounds.shape, -np.inf, np.float32)
@@ -102,7 +158,7 @@ def _scored_first(
         real = bounds[row, slot] > -np.inf
         _score(full, row[real], slot[real], columns, scores)
         floor[:] = np.take_along_axis(scores, best, axis=1).min(axis=1)
-    reach = (bounds >= floor[:, None] - tolerance) & (bounds > -np.inf) & (scores == -np.inf)
+    reach = (bounds >= floor[:, None]) & (bounds > -np.inf) & (scores == -np.inf)
     row, slot = np.nonzero(reach)
     _score(full, row, slot, columns, scores)
     if width >= k:
@@ -116,7 +172,7 @@ def _side_by_side(looked: list[tuple[Asked, np.ndarray, np.ndarray]], rows: int)
     widths = np.zeros(rows, np.int64)
     for part, found, _ in looked:
         widths[part.rows] += found.shape[1]
-    bounds = np.full((rows, widths.max(initial=0)), -np.inf, np.float32)
+    bounds = np.full((rows, widths.max(initial=0)), -np.inf)
     columns, used = np.zeros(bounds.shape, np.int64), np.zeros(rows, np.int64)
     for part, found, where in looked:
         place = used[part.rows][:, None] + np.arange(found.shape[1])
@@ -129,22 +185,24 @@ def _score(full: Look, row: np.ndarray, slot: np.ndarray, columns: np.ndarray, s
     scores[row, slot] = pair_cosines(full.queries, full.candidates, row, columns[row, slot])
 
 
-def _looked_again(full: Look, part: Asked, floor: np.ndarray, fetch: int, tolerance: float) -> Iterator[Pairs]:
-    """Pairs of queries for which more than what was fetched can matter: more is fetched until it cannot."""
-    size = part.high - part.low
-    while len(part.rows):
-        fetch, still_open = min(fetch, size), []
-        step = max(1, HELD // fetch)
-        for low in range(0, len(part.rows), step):
-            some = Asked(part.rows[low : low + step], part.low, part.high)
-            bounds, columns = _fetched(full, some, fetch)
-            reach = bounds >= floor[some.rows][:, None] - tolerance
-            exhausted = reach[:, -1] & (fetch < size)
-            at, slot = np.nonzero(reach & ~exhausted[:, None])
-            row, column = some.rows[at], columns[at, slot]
-            yield row, column, pair_cosines(full.queries, full.candidates, row, column)
-            still_open.append(some.rows[exhausted])
-        part, fetch = Asked(np.concatenate(still_open), part.low, part.high), 4 * fetch
+def _looked_again(full: Look, part: Asked, floor: np.ndarray, k: int) -> Iterator[Pairs]:
+    """Pairs of queries for which more than what was fetched can matter: all products are taken."""
+    centred = Centred.of(full.candidates[part.low : part.high])
+    step = max(1, HELD // len(centred.rows))
+    for low in range(0, len(part.rows), step):
+        rows = part.rows[low : low + step]
+        queries = full.queries[rows]
+        bar = at_least(floor[rows] - centred.offsets(queries) - centred.slack(queries))
+        at, column = np.nonzero(queries @ centred.rows.T >= bar[:, None])
+        row, column = rows[at], column + part.low
+        cosine = pair_cosines(full.queries, full.candidates, row, column)
+        best = full.best(row, column, cosine, k)
+        yield row[best], column[best], cosine[best]
+
+
+def at_least(bar: np.ndarray) -> np.ndarray:
+    """The same in float32, never more."""
+    return np.nextafter(bar.astype(np.float32), np.float32(-np.inf))
 
 
 def _each_once(found: list[Pairs], candidates: int) -> Pairs:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from bannermap.clustering.candidates import TOLERANCE, Asked, Look, largest_norm, near_pairs
+from bannermap.clustering.candidates import TOLERANCE, Asked, Centred, Look, at_least, near_pairs
 from bannermap.clustering.reduction import Reduction
 from bannermap.clustering.scores import pair_cosines
 from bannermap.clustering.standing import Standing
@@ -61,8 +61,10 @@ class Block:
 
     def looks(self, queries: np.ndarray) -> tuple[Look, Look]:
         """In full, and the first."""
-        full = Look(queries, self.vectors)
-        return full, Look(self.reduction.bounding(queries), self.bounding) if self.reduction else full
+        smallest_id = self.ids[self.offsets[:-1]]
+        full = Look(queries, self.vectors, smallest_id)
+        narrow = self.reduction and Look(self.reduction.bounding(queries), self.bounding, smallest_id, TOLERANCE)
+        return full, narrow or full
 
 
 def make_block(
@@ -174,13 +176,15 @@ def improvements(queries: np.ndarray, ids: np.ndarray, standing: Standing, block
 def _reaching(queries: np.ndarray, floor: np.ndarray, candidates: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """(query row, candidate row) of all that may be among a query's k best and at least its floor, whatever the product's
     rounding."""
-    tolerance = TOLERANCE * max(1.0, largest_norm(queries) * largest_norm(candidates))
+    centred = Centred.of(candidates)
     found, step = [(np.empty(0, np.int64), np.empty(0, np.int64))], max(1, PRODUCTS // max(1, len(candidates)))
     for low in range(0, len(queries), step):
-        products, bar = queries[low : low + step] @ candidates.T, floor[low : low + step]
+        some = queries[low : low + step]
+        products, slack = some @ centred.rows.T, centred.slack(some)
+        bar = floor[low : low + step] - centred.offsets(some) - slack
         if len(candidates) > k:
-            bar = np.maximum(bar, np.partition(products, -k, axis=1)[:, -k])
-        row, column = np.nonzero(products >= bar[:, None] - tolerance)
+            bar = np.maximum(bar, np.partition(products, -k, axis=1)[:, -k] - 2.0 * slack)
+        row, column = np.nonzero(products >= at_least(bar)[:, None])
         found.append((row + low, column))
     row, column = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return row, column
