@@ -99,6 +99,14 @@ def test_rows_without_a_click_are_refused(who):
         v.trained(v.Impressions(world.day, world.user, world.clicked & ~nobody, world.ids), {}, 1, QUICK)
 
 
+@pytest.mark.parametrize(("who", "first", "last"), [("training", 0, 2), ("test", 3, 3)])
+def test_rows_that_could_have_no_features_are_refused(who, first, last):
+    world = worlds.drawn(4, effect=0.0)
+    late = np.where(((world.impressions.day >= first) & (world.impressions.day <= last))[:, None], 0.0, world.features)
+    with pytest.raises(InputError, match=f"{who} impressions could have had any feature.*later --date"):
+        v.trained(world.impressions, {v.FEATURES: late.astype(np.float32)}, 1, QUICK)
+
+
 def test_slices_with_too_few_clicks_are_left_out_and_counted():
     world = worlds.drawn(5, effect=0.0).impressions
     names = np.where(np.arange(len(world.day)) % 50 == 0, "rare", world.slices["app_id"]).astype(object)

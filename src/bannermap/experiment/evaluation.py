@@ -147,13 +147,15 @@ def trained(
         settings: of the experiment.
 
     Raises:
-        InputError: no day is left to train on, or no click to learn from or to judge by.
+        InputError: no day is left to train on, no click to learn from or to judge by, or no features in either.
     """
     days = np.unique(impressions.day)
     first_test_day = days[-min(test_days, len(days))] if len(days) else 0
     is_test = impressions.day >= first_test_day
     train, test = np.flatnonzero(~is_test), np.flatnonzero(is_test)
     _check_classes(impressions.clicked[train], impressions.clicked[test])
+    if FEATURES in variants:
+        _check_features(variants[FEATURES], {"training": train, "test": test})
     nothing = np.zeros((len(impressions.day), 0), np.float32)
     by_model: dict[str, dict[str, np.ndarray]] = {model: {} for model in settings.models}
     unfinished: list[tuple[str, str]] = []
@@ -174,6 +176,16 @@ def _check_classes(train: np.ndarray, test: np.ndarray) -> None:
                 f"The {name} days have {len(clicked)} impressions with {int(clicked.sum())} clicks: nothing can be learned "
                 "or judged. Take more days (experiment.train_days, experiment.test_days) or a later --date; clicks count by "
                 "experiment.attribution_hours."
+            )
+
+
+def _check_features(features: np.ndarray, parts: Mapping[str, np.ndarray]) -> None:
+    for name, rows in parts.items():
+        if not features[rows].any():
+            raise InputError(
+                f"None of the {len(rows)} {name} impressions could have had any feature: nothing to learn from, or to judge. "
+                "Features of a day are available after the newest day of the log that they count, those of a backfill thus later "
+                "than those of each night. Take a later --date, more experiment.train_days, or publish features of more days."
             )
 
 
