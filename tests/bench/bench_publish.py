@@ -110,7 +110,7 @@ def peer_seconds(uri: str, rounds: int) -> float:
 
     client: Any = MongoClient(uri, document_class=RawBSONDocument)
     newest = client[DATABASE]["clustering_jobs"].find_one({"state": "published"}, sort=[("dt", -1)])["publication_id"]
-    documents = list(client[DATABASE][DOCUMENTS].find({"publication_id": newest}))
+    documents = list(client[DATABASE][DOCUMENTS].find({"publication_id": newest}, batch_size=500))
     best = float("inf")
     for _ in range(rounds):
         client.drop_database("peer")

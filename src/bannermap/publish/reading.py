@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     Documents = Database[dict[str, Any]]
 
 TRIES = 5
+DOCUMENTS_PER_ANSWER = 100
+"""MongoDB ends an answer at 16 MB; other servers that speak its protocol may send all in one, too long to be read."""
 
 
 class WithdrawnError(Exception):
@@ -88,7 +90,7 @@ def clusters_of(database: Documents, job: Mapping[str, Any]) -> Iterator[dict[st
     """
     found = 0
     asked = {"publication_id": job["publication_id"], "kind": {"$in": [CLUSTER, PAGE]}}
-    documents = database[CLUSTERS].find(asked).sort([("cluster_id", 1), ("page", 1)])
+    documents = database[CLUSTERS].find(asked, batch_size=DOCUMENTS_PER_ANSWER).sort([("cluster_id", 1), ("page", 1)])
     for _, pages in itertools.groupby(documents, key=lambda document: document["cluster_id"]):
         yield _whole(list(pages))
         found += 1
@@ -99,7 +101,7 @@ def clusters_of(database: Documents, job: Mapping[str, Any]) -> Iterator[dict[st
 def retired_clusters(database: Documents, job: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Clusters of the clustering before that are no more, with their ``lineage``; arguments and errors as of `clusters_of`."""
     asked = {"publication_id": job["publication_id"], "kind": RETIRED}
-    found = list(database[CLUSTERS].find(asked).sort("cluster_id", 1))
+    found = list(database[CLUSTERS].find(asked, batch_size=DOCUMENTS_PER_ANSWER).sort("cluster_id", 1))
     if len(found) != job["statistics"]["retired_clusters"]:
         raise WithdrawnError(job["_id"])
     return found
