@@ -78,7 +78,7 @@ def page(
         parts.append({"told": text, "ranked": ranked, "others": others, "charts": charts(found, scatter_by), "sheets": pictures})
     present = [m for m in MEASURES if any(m in c["figures"] for part in parts for c in part["ranked"])]
     template = environment.from_string(TEMPLATE.read_text())
-    return template.render(name=name, known=f"{known:,}", trust=TRUST, parts=parts, measures=present, number=number, shown=SHOWN)
+    return template.render(name=name, known=f"{known:,}", trust=TRUST, parts=parts, measures=present, number=number)
 
 
 def shown_names(done: Compared) -> list[str]:
