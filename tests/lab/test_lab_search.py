@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from lab_worlds import planted, tools
 
+from bannermap.lab.budget import Budget
 from bannermap.lab.chance import adjusted_rand
 from bannermap.lab.curve import learning_curve
 from bannermap.lab.data import Pictures, held_out, stratified
 from bannermap.lab.figures import Pairs, choices, figures, held_out_figures, pair_figures
 from bannermap.lab.fitting import Configuration, fit
 from bannermap.lab.ranges import cluster_counts, configurations, near_cosines
-from bannermap.lab.search import Budget, Comparing, compared, rung_rows
+from bannermap.lab.search import Comparing, compared, rung_rows
 from bannermap.lab.separation import silhouette
 from bannermap.lab.sizes import Weights
 from bannermap.lab.strategies.interface import Fitted, Strategy

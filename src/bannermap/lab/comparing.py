@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from bannermap.lab.budget import Budget
 from bannermap.lab.curve import Point, learning_curve
 from bannermap.lab.data import Pictures, held_out
 from bannermap.lab.figures import Pairs, choices, figures, held_out_figures, pair_figures
 from bannermap.lab.fitting import Fit
 from bannermap.lab.ranges import MODES, configurations
-from bannermap.lab.search import Budget, Comparing, Outcome, Say, Trial, compared
+from bannermap.lab.search import Comparing, Outcome, Say, Trial, compared
 from bannermap.lab.sizes import Weights, giant_warning
 from bannermap.lab.strategies import STRATEGIES, Tools
 from bannermap.platform.settings import LabSettings

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from bannermap.lab.budget import Budget
 from bannermap.lab.chance import adjusted_rand
 from bannermap.lab.data import Pictures
 from bannermap.lab.figures import held_out_figures
 from bannermap.lab.fitting import Configuration, Fit, fit
-from bannermap.lab.search import Budget
 from bannermap.lab.strategies import STRATEGIES, Tools
 
 

@@ -4,7 +4,7 @@ Successive halving (Jamieson and Talwalkar 2016): every configuration is fitted 
 strategy, go on to four times as many rows, until these are all. A fit is not started when its time, by the one before and the
 strategy's growth, would not fit into what is left; what was not tried is part of the outcome. A fit that was started is not cut
 off. So that nobody's first one is started blindly, each strategy is timed on `PROBE_ROWS` rows before it is fitted on many more;
-what can overrun is that probe, and a fit that takes longer than `CAUTION` times its estimate. By how much is part of the outcome.
+what can overrun is that probe, and a fit that takes longer than `budget.CAUTION` times its estimate. By how much is part of the outcome.
 
 The order of trying, and every fit, follow from the seed. While the budget does not bind, so does the whole outcome.
 """
@@ -12,12 +12,12 @@ The order of trying, and every fit, follow from the seed. While the budget does 
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from bannermap.lab.budget import Budget
 from bannermap.lab.fitting import Configuration, Fit, fit
 from bannermap.lab.gates import AgainstPermuted, against_permuted, bootstrap_stability
 from bannermap.lab.models import Sizes
@@ -34,8 +34,6 @@ RUNG_GROWTH = 4
 KEPT_SHARE = 1 / 3
 FITS_SHARE = 0.6
 """Of the budget, until which fits are started; the rest is for gates, which fit again."""
-CAUTION = 1.3
-"""Times by which an estimate is stretched before it is held against what is left."""
 PROBE_ROWS = 500
 """On which a strategy is timed before a sample of more than twice as many."""
 LEAST_STABILITY = 2
@@ -101,23 +99,6 @@ class Outcome:
     def ranked(self) -> list[Trial]:
         """Best first."""
         return [t for t in self.trials if t.status == "ranked"]
-
-
-class Budget:
-    """Seconds that may pass, from its making on."""
-
-    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self.seconds, self.clock, self.began, self.bound = seconds, clock, clock(), False
-
-    def spent(self) -> float:
-        """Seconds since it was made."""
-        return self.clock() - self.began
-
-    def allows(self, estimate: float, share: float = 1.0) -> bool:
-        """Whether something of so many seconds may be started, within a share of the whole; notes where it may not."""
-        allowed = self.spent() + estimate * CAUTION <= self.seconds * share
-        self.bound |= not allowed
-        return allowed
 
 
 @dataclass(frozen=True)
