@@ -4,7 +4,8 @@ Successive halving (Jamieson and Talwalkar 2016): every configuration is fitted 
 strategy, go on to four times as many rows, until these are all. A fit is not started when its time, by the one before and the
 strategy's growth, would not fit into what is left; what was not tried is part of the outcome. A fit that was started is not cut
 off. So that nobody's first one is started blindly, each strategy is timed on `PROBE_ROWS` rows before it is fitted on many more;
-what can overrun is that probe, and a fit that takes longer than `budget.CAUTION` times its estimate. By how much is part of the outcome.
+what can overrun is that probe, and a fit that takes longer than `budget.CAUTION` times its estimate. By how much is part of the
+outcome.
 
 The order of trying, and every fit, follow from the seed. While the budget does not bind, so does the whole outcome.
 """
