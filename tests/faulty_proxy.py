@@ -49,7 +49,7 @@ def faulty_proxy(target: int, weather: Weather):
         protocol_version = "HTTP/1.1"
 
         def forward(self):
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            body = self.body()
             kind = weather.strikes()
             if kind == "slow":
                 time.sleep(weather.delay_s)
@@ -59,6 +59,18 @@ def faulty_proxy(target: int, weather: Weather):
                 self.reset()
             else:
                 self.pass_on(body, kind == "reset")
+
+        def body(self) -> bytes:
+            """All of it; S3's clients send what they write piece by piece, without a length."""
+            if "chunked" not in self.headers.get("Transfer-Encoding", ""):
+                return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            parts = []
+            while size := int(self.rfile.readline().split(b";")[0], 16):
+                parts.append(self.rfile.read(size))
+                self.rfile.readline()
+            while self.rfile.readline().strip():  # trailers
+                pass
+            return b"".join(parts)
 
         def pass_on(self, body: bytes, cut: bool) -> None:
             line = http.client.HTTPConnection("127.0.0.1", target, timeout=60)
