@@ -12,10 +12,12 @@ import pytest
 from PIL import Image, ImageOps
 from tiny_checkpoints import save
 
+from bannermap.embedding import job
 from bannermap.embedding.encoders.emphasis import CELLS
 from bannermap.embedding.encoders.interface import make_encoder
 from bannermap.embedding.job import STAGE, run_on_files
 from bannermap.platform.cli import run_stage
+from bannermap.platform.errors import ServiceError
 from bannermap.platform.settings import EncoderLink
 from bannermap.platform.tables import BANNER_DAYS, EMBEDDINGS, IMAGE_BYTES, IMAGE_FETCHES
 
@@ -62,6 +64,17 @@ def test_only_what_is_new_is_fetched_and_a_rerun_changes_nothing(settings, wareh
     again = run_stage(STAGE, warehouse, settings, FIRST)
     assert (again.metrics["images_fetched"], again.metrics["stored_images_encoded"]) == (0, 0)
     assert contents(warehouse) == before
+
+
+def test_what_a_store_lost_is_no_silent_success(settings, warehouse, monkeypatch):
+    serve(warehouse, FIRST, one="a.png", two="b.png")
+    with monkeypatch.context() as patch:
+        whole = job.t.fetch_rows
+        patch.setattr(job.t, "fetch_rows", lambda *given: whole(*given).limit(1))
+        with pytest.raises(ServiceError, match=r"2 banners were due, and 1 came back.*again"):
+            run_stage(STAGE, warehouse, settings, FIRST)
+    assert not warehouse.exists(IMAGE_FETCHES)
+    assert run_stage(STAGE, warehouse, settings, FIRST).rows_out == 2 and warehouse.read(EMBEDDINGS).count() == 2
 
 
 def test_failures_are_tried_again_after_the_configured_days(settings, warehouse, tmp_path):

@@ -16,7 +16,7 @@ from bannermap.embedding.kernel import ImageKernel
 from bannermap.embedding.making import Workshop, made_in_tasks, tasks_of
 from bannermap.embedding.statuses import ENCODER_UNAVAILABLE, OK
 from bannermap.platform.cli import FileMode, Stage
-from bannermap.platform.errors import InputError
+from bannermap.platform.errors import InputError, ServiceError
 from bannermap.platform.image_store import keep_bytes, stored_bytes
 from bannermap.platform.runs import JobContext, say
 from bannermap.platform.settings import Settings
@@ -83,6 +83,11 @@ def _encode_stored(context: JobContext, today: DataFrame, fetches: DataFrame, wo
 
 def _count(context: JobContext, rows: DataFrame) -> None:
     counts = {r["status"]: r["count"] for r in rows.groupBy("status").count().collect()}
+    if (found := sum(counts.values())) != context.run.rows_in:
+        raise ServiceError(
+            f"{context.run.rows_in} banners were due, and {found} came back of what tasks had left aside below "
+            f"{context.warehouse.root}: the store lost what it had taken. None is noted as done. Run the same command again, and look at the store."
+        )
     context.run.rows_out = counts.pop(OK, 0)
     context.run.rejected.update(counts)
     if waiting := int(context.run.metrics["images_not_encoded"]):
