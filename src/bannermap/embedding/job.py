@@ -86,7 +86,8 @@ def _count(context: JobContext, rows: DataFrame) -> None:
     if (found := sum(counts.values())) != context.run.rows_in:
         raise ServiceError(
             f"{context.run.rows_in} banners were due, and {found} came back of what tasks had left aside below "
-            f"{context.warehouse.root}: the store lost what it had taken. None is noted as done. Run the same command again, and look at the store."
+            f"{context.warehouse.root}: the store lost what it had taken. None is noted as done. "
+            "Run the same command again, and look at the store."
         )
     context.run.rows_out = counts.pop(OK, 0)
     context.run.rejected.update(counts)
