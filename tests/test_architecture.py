@@ -19,7 +19,7 @@ MORE_SPARK_MODULES = {
     *("clustering/forest_merge.py", "clustering/keeping.py", "platform/checkpoints.py"),
     *("clustering/search.py", "clustering/cell_search.py", "clustering/auditing.py"),
     *("features/events.py", "features/files.py", "features/intake.py", "features/publication.py"),
-    *("report/gather.py", "report/gather_analyses.py", "experiment/gathering.py", "features/counted.py"),
+    *("report/source.py", "report/gather.py", "report/gather_analyses.py", "experiment/gathering.py", "features/counted.py"),
     *("analytics/days.py", "analytics/views.py", "analytics/attributes.py"),
     *("embedding/encoders/devices.py", "embedding/importing.py", "embedding/calibrating.py", "embedding/making.py"),
     *("features/users.py", "features/proofs.py", "features/republication.py", "features/erasure.py", "features/gating.py"),
