@@ -41,7 +41,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent / "publish"), str(R
 
 from faulty_proxy import Weather, faulty_proxy  # noqa: E402 - ours are found by path
 from mongo_server import running_server  # noqa: E402
-from processes import ERRORS, checksums, overlay, start  # noqa: E402
+from processes import ERRORS, checksums, overlay, runs_program, start  # noqa: E402
 from pymongo import MongoClient  # noqa: E402
 from s3_server import BUCKET, download, running_s3, s3_jars, variables  # noqa: E402
 from standalone import on_cluster, running_cluster  # noqa: E402
@@ -60,18 +60,11 @@ FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
 OF_ITS_OWN = ("publication_id", "published_at", "published_by", "run", "timings_s", "audit", "_id")
 
 
-def command_of(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-    except OSError:
-        return ""
-
-
 def kill_one(parents: list[int], wanted: str, rng: random.Random, ended: threading.Event) -> None:
     """Kill one of the processes below, as soon as there is one, after a while."""
     time.sleep(rng.uniform(0.0, 8.0))
     while not ended.wait(0.2):
-        found = sorted(p for parent in parents for p in family([parent])[1:] if wanted in command_of(p))
+        found = sorted(p for parent in parents for p in family([parent])[1:] if runs_program(p, wanted.encode()))
         if found:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(rng.choice(found), signal.SIGKILL)

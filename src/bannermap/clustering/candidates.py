@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bannermap.clustering.ranking import best_places
 from bannermap.clustering.scores import pair_cosines
 
 TOLERANCE = 1e-5
@@ -35,27 +36,12 @@ class Look:
     Attributes:
         queries: float32 (m, b).
         candidates: float32 (u, b).
-        order: int64 (u,), which of two candidates with one cosine goes first: that of the smaller number.
         rounding: times both lengths: what the exact products of these rows may be below the cosines that they stand for.
     """
 
     queries: np.ndarray
     candidates: np.ndarray
-    order: np.ndarray
     rounding: float = ROUNDING
-
-    def best(self, row: np.ndarray, column: np.ndarray, cosine: np.ndarray, k: int) -> np.ndarray:
-        """Places of the k best pairs of each row: however many are tied, no more than that are held.
-
-        Args:
-            row: int64 (p,), ascending.
-            column: int64 (p,).
-            cosine: float32 (p,).
-            k: at least 1.
-        """
-        sorted_ = np.lexsort((self.order[column], -cosine, row))
-        starts = np.searchsorted(row, row)  # of each pair's row, which sorting leaves where it is
-        return sorted_[np.arange(len(row)) - starts < k]
 
 
 @dataclass(frozen=True)
@@ -65,11 +51,13 @@ class Centred:
     Attributes:
         rows: float32 (u, b).
         centre: float32 (b,); None where they are left where they are.
+        radius: length of the longest row.
         length: of the longest candidate.
     """
 
     rows: np.ndarray
     centre: np.ndarray | None
+    radius: float
     length: float
 
     @classmethod
@@ -77,7 +65,8 @@ class Centred:
         """Any float32 centre is right; the mean makes the rows short."""
         centre = (candidates.sum(axis=0, dtype=np.float64) / max(1, len(candidates))).astype(np.float32)
         rows, length = candidates - centre, largest_norm(candidates)
-        return cls(candidates, None, length) if largest_norm(rows) > TIGHT * length else cls(rows, centre, length)
+        radius = largest_norm(rows)
+        return cls(candidates, None, length, length) if radius > TIGHT * length else cls(rows, centre, radius, length)
 
     def offsets(self, queries: np.ndarray) -> np.ndarray:
         """float64 (m,): what a product with a row lacks to that with its candidate."""
@@ -90,7 +79,7 @@ class Centred:
     def slack(self, queries: np.ndarray, rounding: float = ROUNDING) -> float:
         """By less than which a float32 product with a row, and its offset, are off from the cosine, or below it; see `Look`."""
         asking = largest_norm(queries)
-        return TOLERANCE * asking * largest_norm(self.rows) + rounding * max(1.0, asking * self.length)
+        return TOLERANCE * asking * self.radius + rounding * max(1.0, asking * self.length)
 
 
 @dataclass(frozen=True)
@@ -112,7 +101,7 @@ Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]
 """int64 (p,) rows of queries, int64 (p,) rows of candidates, float32 (p,) their cosines."""
 
 
-def near_pairs(full: Look, first: Look, asked: list[Asked], k: int) -> Pairs:
+def near_pairs(full: Look, first: Look, asked: list[Asked], k: int, order: np.ndarray) -> Pairs:
     """All pairs that can be among the k best of a query, each once; and others.
 
     Args:
@@ -120,6 +109,7 @@ def near_pairs(full: Look, first: Look, asked: list[Asked], k: int) -> Pairs:
         first: what bounds their inner products; ``full`` itself, or something narrower.
         asked: who asks what; no query asks a candidate twice.
         k: at least 1.
+        order: int64 (u,), which of two candidates with one cosine goes first: that of the smaller number.
     """
     floor = np.full(len(full.queries), -np.inf, np.float32)
     looked = [(part, *_bounds(first, part, k + MARGIN)) for part in asked if len(part.rows) and part.high > part.low]
@@ -128,7 +118,7 @@ def near_pairs(full: Look, first: Look, asked: list[Asked], k: int) -> Pairs:
         fetched = bounds.shape[1]
         open_rows = part.rows[bounds[:, -1] >= floor[part.rows]]
         if fetched < part.high - part.low and len(open_rows):
-            found += _looked_again(full, Asked(open_rows, part.low, part.high), floor, k)
+            found += _looked_again(full, Asked(open_rows, part.low, part.high), floor, k, order)
     return found[0] if len(found) == 1 else _each_once(found, len(full.candidates))
 
 
@@ -185,8 +175,9 @@ def _score(full: Look, row: np.ndarray, slot: np.ndarray, columns: np.ndarray, s
     scores[row, slot] = pair_cosines(full.queries, full.candidates, row, columns[row, slot])
 
 
-def _looked_again(full: Look, part: Asked, floor: np.ndarray, k: int) -> Iterator[Pairs]:
-    """Pairs of queries for which more than what was fetched can matter: all products are taken."""
+def _looked_again(full: Look, part: Asked, floor: np.ndarray, k: int, order: np.ndarray) -> Iterator[Pairs]:
+    """Pairs of queries for which more than what was fetched can matter: all products are taken. However many
+    are tied, no more than the k best of a query are kept."""
     centred = Centred.of(full.candidates[part.low : part.high])
     step = max(1, HELD // len(centred.rows))
     for low in range(0, len(part.rows), step):
@@ -196,7 +187,7 @@ def _looked_again(full: Look, part: Asked, floor: np.ndarray, k: int) -> Iterato
         at, column = np.nonzero(queries @ centred.rows.T >= bar[:, None])
         row, column = rows[at], column + part.low
         cosine = pair_cosines(full.queries, full.candidates, row, column)
-        best = full.best(row, column, cosine, k)
+        best = best_places(row, cosine, order[column], k)
         yield row[best], column[best], cosine[best]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit
 
 from bannermap.clustering.candidates import TOLERANCE, Asked, Centred, Look, at_least, near_pairs
+from bannermap.clustering.ranking import best_places
 from bannermap.clustering.reduction import Reduction
 from bannermap.clustering.scores import pair_cosines
 from bannermap.clustering.standing import Standing
@@ -61,10 +62,8 @@ class Block:
 
     def looks(self, queries: np.ndarray) -> tuple[Look, Look]:
         """In full, and the first."""
-        smallest_id = self.ids[self.offsets[:-1]]
-        full = Look(queries, self.vectors, smallest_id)
-        narrow = self.reduction and Look(self.reduction.bounding(queries), self.bounding, smallest_id, TOLERANCE)
-        return full, narrow or full
+        full = Look(queries, self.vectors)
+        return full, Look(self.reduction.bounding(queries), self.bounding, TOLERANCE) if self.reduction else full
 
 
 def make_block(
@@ -140,7 +139,8 @@ def search_block(
     everybody = [Asked(np.arange(len(distinct)), 0, len(block.vectors))]
     some = [Asked(np.unique(kind[rows]), *block.parts[part]) for part, rows in (asked or {}).items() if part in block.parts]
     full, first = block.looks(queries[distinct])
-    row, column, cosine = near_pairs(full, first, everybody if asked is None else some, k + 1)  # a query may find itself
+    parts, smallest_id = everybody if asked is None else some, block.ids[block.offsets[:-1]]
+    row, column, cosine = near_pairs(full, first, parts, k + 1, smallest_id)  # a query may find itself
     row, dst, cosine = _expanded(row, column, cosine, block, k + 1)
     return _per_query(kind, ids, row, dst, cosine, k)
 
@@ -199,8 +199,7 @@ def nearest_first(src: np.ndarray, dst: np.ndarray, cosine: np.ndarray, k: int) 
         cosine: float32 (r,).
         k: length of a list.
     """
-    order = np.lexsort((dst, -cosine, src))
-    kept = order[_rank_in_run(src[order]) < k]
+    kept = best_places(src, cosine, dst, k)
     return NeighbourLists(src[kept], dst[kept], cosine[kept])
 
 
@@ -230,11 +229,3 @@ def _per_query(kind: np.ndarray, ids: np.ndarray, row: np.ndarray, dst: np.ndarr
     src, dst, cosine = ids[query], lists.dst[at], lists.cosine[at]
     other = src != dst
     return nearest_first(src[other], dst[other], cosine[other], k)
-
-
-def _rank_in_run(sorted_values: np.ndarray) -> np.ndarray:
-    """Position of each element within its run of equal values."""
-    if not len(sorted_values):
-        return np.empty(0, np.int64)
-    starts = np.flatnonzero(np.r_[True, sorted_values[1:] != sorted_values[:-1]])
-    return np.arange(len(sorted_values)) - np.repeat(starts, np.diff(np.r_[starts, len(sorted_values)]))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 
 import numpy as np
 
+from bannermap.lab.packages import check_package
 from bannermap.lab.projection import learned_projection
-from bannermap.platform.errors import ConfigError
 
 UMAP = "umap"
 UMAP_NEIGHBOURS = 15
@@ -38,11 +37,8 @@ def check_scatter(kind: str) -> None:
     Raises:
         ConfigError: it is absent.
     """
-    if kind == UMAP and importlib.util.find_spec("umap") is None:
-        raise ConfigError(
-            "lab.scatter is umap, which needs umap-learn, and that is not there. Install the extra with "
-            "pip install 'bannermap[lab]', or take lab.scatter=pca."
-        )
+    if kind == UMAP:
+        check_package("lab.scatter is umap", "umap", "umap-learn", "take lab.scatter=pca")
 
 
 def places_of(vectors: np.ndarray, kind: str, most: int) -> Places:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterable, Mapping
 
+from bannermap.lab.packages import check_package
 from bannermap.lab.strategies import neighbourhoods, scikit, spark_ml
 from bannermap.lab.strategies.interface import Strategy
 from bannermap.platform.errors import ConfigError
@@ -22,11 +22,8 @@ def check_strategies(names: Iterable[str]) -> None:
     """
     for name in names:
         needs = STRATEGIES[name].needs
-        if needs and importlib.util.find_spec(needs) is None:
-            raise ConfigError(
-                f"lab.strategies names {name}, which needs {needs}, and that is not there. Install the extra with "
-                "pip install 'bannermap[lab]', or leave it out of lab.strategies."
-            )
+        if needs:
+            check_package(f"lab.strategies names {name}", needs, needs, "leave it out of lab.strategies")
 
 
 def check_mode(mode: str) -> None:
