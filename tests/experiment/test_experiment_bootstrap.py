@@ -40,10 +40,10 @@ def plain(users, clicked, predicted, bins_of_all):
 def test_every_metric_and_resample_is_that_of_copied_rows(seed, monkeypatch):
     users, clicked, predicted = world(seed)
     users = users * 7 + 3
-    monkeypatch.setattr(b, "CELLS_PER_CHUNK", 4 * len(users))
+    monkeypatch.setattr(b, "CELLS_PER_CHUNK", 4 * len(np.unique(users)))
     found = b.scored(users, clicked, {"one": predicted, "two": np.sqrt(predicted)}, SCORING)
     names, codes = np.unique(users, return_inverse=True)
-    draws = np.concatenate(list(b._weights(len(names), len(users), SCORING)))[1:].astype(int)
+    draws = np.concatenate(list(b._weights(len(names), SCORING)))[1:].astype(int)
     assert len(draws) == SCORING.replicates and (draws.sum(axis=1) == len(names)).all()
     for name, q in (("one", predicted), ("two", np.sqrt(predicted))):
         bins = m.equal_mass_bins(q, SCORING.bins)

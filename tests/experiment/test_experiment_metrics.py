@@ -9,6 +9,7 @@ import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
 from bannermap.experiment import metrics as m
+from bannermap.experiment.resampled_auc import areas_under_curve, ranked
 
 
 def world(seed):
@@ -78,13 +79,22 @@ def test_relative_information_gain_and_calibration_are_those_of_loops(seed):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_a_weighted_auc_is_the_auc_of_copied_rows(seed):
-    _, clicked, predicted = world(seed)
-    weights = np.random.default_rng(seed).integers(0, 4, (5, len(clicked)))
-    found = m.weighted_area_under_curve(clicked, predicted, weights)
-    for row, value in zip(weights, found, strict=True):
-        copies = np.repeat(np.arange(len(clicked)), row)
+def test_a_resampled_auc_is_the_auc_of_copied_rows(seed):
+    users, clicked, predicted = world(seed)
+    weights = np.random.default_rng(seed).integers(0, 4, (5, users.max() + 1))
+    found = areas_under_curve(ranked(users, clicked, predicted), weights)
+    for drawn, value in zip(weights, found, strict=True):
+        copies = np.repeat(np.arange(len(clicked)), drawn[users])
         assert value == pytest.approx(naive_auc(clicked[copies], predicted[copies]), abs=1e-12, nan_ok=True)
+
+
+def test_an_auc_of_no_rows_or_no_weight_is_none():
+    nothing = ranked(np.zeros(0, int), np.zeros(0, bool), np.zeros(0))
+    assert np.isnan(areas_under_curve(nothing, np.ones((2, 3)))).all()
+    both = ranked(np.array([0, 1]), np.array([True, False]), np.array([0.2, 0.1]))
+    assert areas_under_curve(both, np.array([[1.0, 1.0], [1.0, 0.0], [0.0, 2.0]])) == pytest.approx(
+        [1.0, np.nan, np.nan], nan_ok=True
+    )
 
 
 def test_order_of_rows_changes_nothing():

@@ -2,7 +2,8 @@
 
 A user's impressions depend on each other, so users are drawn, not impressions: U of U with replacement, each with all that he
 has. Every metric but AUC is a function of sums over users, so a resample is a product of counts and sums; AUC
-takes weighted ranks. All predictions see the same draws, which is what makes a difference of two of them precise.
+takes weighted ranks (`resampled_auc`). All predictions see the same draws, which is what makes a difference of two of them
+precise.
 Source: Efron & Tibshirani 1993, chapter 8 and, for percentile intervals, 13; resampling by user: Owen & Eckles 2012.
 """
 
@@ -14,13 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from bannermap.experiment import metrics as m
+from bannermap.experiment.resampled_auc import areas_under_curve, ranked
 
 METRICS = (
     *("log_loss", "rig_train_prior", "rig_test_prior", "auc", "grouped_auc"),
     *("calibration", "expected_calibration_error", "rank_score"),
 )
 CELLS_PER_CHUNK = 4_000_000
-"""Resamples x impressions held at a time, 8 bytes each and some copies."""
+"""Resamples x users held at a time, 8 bytes each and some copies."""
 
 
 @dataclass(frozen=True)
@@ -88,12 +90,12 @@ def scored(
     _, codes = np.unique(users, return_inverse=True)
     count = int(codes.max(initial=-1)) + 1
     sums = {name: _user_sums(codes, clicked, q, count, scoring) for name, q in predictions.items()}
+    rows = {name: ranked(codes, clicked, q) for name, q in predictions.items()}
     values: dict[str, list[dict[str, np.ndarray]]] = {name: [] for name in predictions}
-    for weights in _weights(count, len(codes), scoring):
-        rows = weights[:, codes]
-        for name, q in predictions.items():
-            auc = m.weighted_area_under_curve(clicked, q, rows)
-            values[name].append({**_from_sums(weights @ sums[name], scoring.bins), "auc": auc})
+    for weights in _weights(count, scoring):
+        for name in predictions:
+            found = _from_sums(weights @ sums[name], scoring.bins)
+            values[name].append({**found, "auc": areas_under_curve(rows[name], weights)})
     joined = {name: {k: np.concatenate([part[k] for part in parts]) for k in METRICS} for name, parts in values.items()}
     return {name: {k: Estimate(float(v[0]), v[1:]) for k, v in found.items()} for name, found in joined.items()}
 
@@ -114,11 +116,11 @@ def groups_without_auc(users: np.ndarray, clicked: np.ndarray) -> tuple[int, int
     return len(rows), int(((clicks == 0) | (clicks == rows)).sum())
 
 
-def _weights(users: int, rows: int, scoring: Scoring) -> Iterator[np.ndarray]:
+def _weights(users: int, scoring: Scoring) -> Iterator[np.ndarray]:
     """How often each user is drawn: first the rows as they are, then resamples, in chunks; float64 (resamples, users)."""
     rng = np.random.default_rng([scoring.seed, 21])
     yield np.ones((1, users))
-    chunk = max(1, CELLS_PER_CHUNK // max(rows, 1))
+    chunk = max(1, CELLS_PER_CHUNK // max(users, 1))
     for start in range(0, scoring.replicates, chunk):
         draws = min(chunk, scoring.replicates - start)
         yield np.stack([np.bincount(rng.integers(0, users, users), minlength=users) for _ in range(draws)]).astype(np.float64)

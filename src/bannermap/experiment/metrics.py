@@ -57,32 +57,7 @@ def area_under_curve(clicked: np.ndarray, predicted: np.ndarray) -> float:
         clicked: bool (n,).
         predicted: float (n,).
     """
-    y = np.asarray(clicked, bool)
-    return float(weighted_area_under_curve(y, predicted, np.ones((1, len(y)), np.float64))[0])
-
-
-def weighted_area_under_curve(clicked: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """AUC of a sample in which impression i occurs ``weights[r, i]`` times, by weighted ranks.
-
-    Args:
-        clicked: bool (n,).
-        predicted: float (n,).
-        weights: float or int (replicates, n), 0 or more.
-
-    Returns:
-        float64 (replicates,); nan where one class has no weight.
-    """
-    order = np.argsort(predicted, kind="stable")
-    y, sorted_weights = np.asarray(clicked, bool)[order], np.asarray(weights, np.float64)[:, order]
-    if not len(order):
-        return np.full(len(sorted_weights), np.nan)
-    starts = np.flatnonzero(_changes(np.asarray(predicted)[order]))
-    clicks = np.add.reduceat(np.where(y, sorted_weights, 0.0), starts, axis=1)
-    others = np.add.reduceat(np.where(y, 0.0, sorted_weights), starts, axis=1)
-    below = np.cumsum(others, axis=1) - others
-    won = (clicks * (below + 0.5 * others)).sum(axis=1)
-    pairs = clicks.sum(axis=1) * others.sum(axis=1)
-    return np.where(pairs > 0, won / np.where(pairs > 0, pairs, 1.0), np.nan)
+    return float(auc_by_group(np.zeros(len(clicked), np.int64), clicked, predicted, 1)[0])
 
 
 def auc_by_group(groups: np.ndarray, clicked: np.ndarray, predicted: np.ndarray, count: int) -> np.ndarray:
