@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass
 
 KINDS = ("error", "slow", "reset")
+ANY = "any"
 HOP = frozenset({"connection", "transfer-encoding", "keep-alive", "proxy-connection", "expect"})
 
 
@@ -21,7 +22,7 @@ class Weather:
     """What happens to requests.
 
     Attributes:
-        kind: one of `KINDS`, or None for calm.
+        kind: one of `KINDS`, `ANY` for one of them by chance, or None for calm.
         share: of requests that it happens to.
         delay_s: seconds that a slow answer takes longer.
         struck: how many requests it happened to.
@@ -38,7 +39,7 @@ class Weather:
         if self.kind is None or self.rng.random() >= self.share:
             return None
         self.struck += 1
-        return self.kind
+        return self.rng.choice(KINDS) if self.kind == ANY else self.kind
 
 
 @contextlib.contextmanager

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pyspark
 import pytest
+from faulty_proxy import KINDS, Weather, faulty_proxy
 from py4j.java_gateway import GatewayParameters, JavaGateway, launch_gateway
 from repository import ROOT
 from s3_server import BUCKET, running_s3, s3_jars, variables
@@ -19,7 +21,7 @@ from bannermap.launcher.checks import check_java
 from bannermap.platform.claims import claimed, needs_one_writer
 from bannermap.platform.config import load_settings
 from bannermap.platform.errors import BusyError, ConfigError
-from bannermap.platform.files import create_new, modified_ms, path_exists, read_text, remove, rename, write_text
+from bannermap.platform.files import create_new, matches, modified_ms, path_exists, read_text, remove, rename, write_text
 from bannermap.platform.image_cache import ImageCache
 from bannermap.platform.session import our_jars, our_settings
 from bannermap.platform.settings import ClaimSettings
@@ -29,11 +31,17 @@ ROOT_ON_S3 = f"s3a://{BUCKET}/warehouse"
 
 
 @pytest.fixture(scope="module")
-def on_s3():
+def weather():
+    """Of all requests; calm."""
+    return Weather(random.Random(1), delay_s=0.2)
+
+
+@pytest.fixture(scope="module")
+def on_s3(weather):
     """The environment that a job's processes have."""
     jars = s3_jars()
-    with pytest.MonkeyPatch.context() as patch, running_s3() as port:
-        for name, value in variables(port).items():
+    with pytest.MonkeyPatch.context() as patch, running_s3() as port, faulty_proxy(port, weather) as proxy:
+        for name, value in variables(proxy).items():
             patch.setenv(name, value)
         system_of.cache_clear()
         yield jars
@@ -86,6 +94,28 @@ def test_an_object_that_is_there_is_never_replaced_by_one_that_must_be_new(hadoo
     won = [create_new(hadoop, path, text) for text in ("first", "second", "third")]
     assert won == [True, False, False] and read_text(hadoop, path) == "first"
     assert create_new(hadoop, path, "first"), "the answer to a write that succeeded may have been lost"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_files_are_whole_whatever_happens_to_a_fifth_of_the_requests(hadoop, weather, kind):
+    """503, an answer that is late, and a reset before or after the deed, which the writer takes for a failure."""
+    root, struck = f"{ROOT_ON_S3}/{kind}", weather.struck
+    weather.kind, weather.share = kind, 0.2
+    try:
+        for number in range(4):
+            write_text(hadoop, f"{root}/{number}/text", "text" * number)
+            assert create_new(hadoop, f"{root}/{number}/new", "first") and not create_new(
+                hadoop, f"{root}/{number}/new", "second"
+            )
+            write_whole(*system_of(f"{root}/{number}/whole"), lambda stream, size=number: stream.write(b"w" * size))
+            rename(hadoop, f"{root}/{number}", f"{root}-there/{number}")
+    finally:
+        weather.kind = None
+    assert weather.struck > struck
+    found = {p: read_text(hadoop, p) for p in matches(hadoop, f"{root}-there", "*/*")}
+    names = {"text": "text", "new": "first", "whole": "w"}
+    made = {f"{n}/{name}": text if name == "new" else text * n for n in range(4) for name, text in names.items()}
+    assert {path.removeprefix(f"{root}-there/"): text for path, text in found.items()} == made
 
 
 def test_one_driver_writes_the_tables_of_a_warehouse_on_s3(hadoop):
