@@ -10,7 +10,7 @@ it succeeds, three times at most:
     kill_driver    SIGKILL to all processes of the job, in a phase by chance
     kill_task      SIGKILL to a Python worker; the task is tried again, so the job itself should succeed
     kill_executor  SIGKILL to an executor of the standalone cluster (with --cluster)
-    s3_error, s3_slow, s3_reset   a share of requests is answered by 503, a second late, or by a reset before or after the deed
+    s3_error, s3_slow, s3_reset   a share of requests is answered by 503, late, or by a reset before or after the deed
     full_disk      files of this machine may not grow beyond some kilobytes: sorts, shuffles and uploads find no space
     clock          the job's clock is days ahead or behind (libfaketime; left out where it is not installed)
 
@@ -134,8 +134,9 @@ def rough(arguments, configs, days, weather, cluster, rng) -> tuple[collections.
     """Faults by kind and outcome, and how many warehouses were begun."""
     kinds = arguments.kinds.split(",")
     told: collections.Counter = collections.Counter()
+    over = time.monotonic() + 60.0 * arguments.minutes
     for number, (world, day, job) in enumerate(steps(days)):
-        if number >= arguments.faults and (day, job) == (days[0], JOBS[0]):
+        if (number >= arguments.faults or time.monotonic() > over) and number and (day, job) == (days[0], JOBS[0]):
             return told, world
         config, kind = configs(world), rng.choice(kinds) if number < arguments.faults else "none"
         began = time.monotonic()
@@ -155,6 +156,7 @@ def rough(arguments, configs, days, weather, cluster, rng) -> tuple[collections.
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--faults", type=int, default=100)
+    parser.add_argument("--minutes", type=float, default=600.0, help="no warehouse is begun after as many minutes of faults")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--days", type=int, default=1)
     parser.add_argument("--cluster", action="store_true", help="on a standalone cluster, whose executors can be killed")
@@ -165,14 +167,14 @@ def main() -> int:
     print(f"kinds: {arguments.kinds}; seed {arguments.seed}")
     s3_jars()
     rng = random.Random(arguments.seed)
-    weather = Weather(random.Random(arguments.seed))
+    weather = Weather(random.Random(arguments.seed), delay_s=0.2)  # jobs make thousands of requests, one after the other
     with contextlib.ExitStack() as held:
         home = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="bannermap-")))
         s3, mongo = held.enter_context(running_s3()), held.enter_context(running_server())
         proxy = held.enter_context(faulty_proxy(s3, weather))
         address = f"mongodb://127.0.0.1:{mongo}/?directConnection=true"
         os.environ.update(variables(proxy) | {"BANNERMAP_MONGODB_URI": address})
-        spark, cluster = {}, []
+        spark, cluster = {"spark.master": "local[2,4]"}, []
         if arguments.cluster:
             (home / "logs").mkdir()
             running = held.enter_context(running_cluster(home / "logs", variables(proxy)))
