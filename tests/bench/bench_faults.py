@@ -57,6 +57,8 @@ from bannermap.sample.world import days_of, write_world  # noqa: E402
 JOBS = (*CHAIN, "publish_clusters")
 KINDS = ("kill_driver", "kill_task", "kill_executor", "s3_error", "s3_slow", "s3_reset", "full_disk", "clock")
 FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+SKEWED = {"LD_PRELOAD": str(*FAKETIME[:1]), "FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_FORCE_MONOTONIC_FIX": "0"}
+"""Without the last, waits of a JVM end at once, again and again."""
 OF_ITS_OWN = ("publication_id", "published_at", "published_by", "run", "timings_s", "audit", "_id")
 
 
@@ -78,7 +80,7 @@ def attempt(job, config, day, kind, rng, weather, cluster) -> int:
         resource.setrlimit(resource.RLIMIT_FSIZE, (rng.choice([4_000, 40_000, 400_000]), before[1]))
     if kind == "clock":
         shift = f"{rng.choice('+-')}{rng.randint(1, 5)}d"
-        os.environ.update({"LD_PRELOAD": str(FAKETIME[0]), "FAKETIME": shift, "FAKETIME_DONT_FAKE_MONOTONIC": "1"})
+        os.environ.update(SKEWED | {"FAKETIME": shift})
     weather.kind = kind.removeprefix("s3_") if kind.startswith("s3_") else None
     weather.share = rng.choice([0.02, 0.1, 0.3])
     try:
