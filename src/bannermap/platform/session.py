@@ -18,6 +18,11 @@ that the system kills for memory."""
 OPEN_FILES = "spark.sql.maxConcurrentOutputFileWriters"
 UNASKED = "local[*]"
 """What spark-submit sets where nobody names a master."""
+GATEWAY = "PYSPARK_GATEWAY_PORT"
+"""Of the environment that spark-submit gives a driver in Python."""
+EXTENSIONS = "spark.sql.extensions"
+RESULTS_DEPEND_ON = frozenset({"spark.sql.session.timeZone", "spark.sql.legacy.parquet.nanosAsLong"})
+"""Settings that are ours whatever a cluster's defaults say: by another zone, events would be of another day."""
 
 
 def our_jars(paths: Paths | None = None) -> list[str]:
@@ -66,7 +71,7 @@ def our_settings(settings: SparkSettings, jars: list[str]) -> dict[str, str]:
     """
     ours = {
         "spark.master": settings.master or LOCAL,
-        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        EXTENSIONS: "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": str(settings.shuffle_partitions),
@@ -106,10 +111,16 @@ def our_settings(settings: SparkSettings, jars: list[str]) -> dict[str, str]:
 
 
 def _defaults(settings: SparkSettings, jars: list[str]) -> dict[str, str]:
-    from pyspark import SparkConf
+    """Ours, less what spark-submit was given."""
+    from pyspark import SparkConf, SparkContext
 
+    if GATEWAY in os.environ:  # until Python is connected to spark-submit's JVM, a SparkConf is empty
+        SparkContext._ensure_initialized()
     ours, given = our_settings(settings, jars), SparkConf()
-    kept = {name for name in ours if given.contains(name)}
+    kept = {name for name in ours if given.contains(name)} - RESULTS_DEPEND_ON
     if given.get("spark.master", "") == UNASKED:
         kept.remove("spark.master")
+    if EXTENSIONS in kept:  # of the cluster: others stay beside Delta's
+        kept.remove(EXTENSIONS)
+        ours[EXTENSIONS] = ",".join(dict.fromkeys([*str(given.get(EXTENSIONS)).split(","), ours[EXTENSIONS]]))
     return {name: value for name, value in ours.items() if name not in kept}
