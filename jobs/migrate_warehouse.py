@@ -7,13 +7,13 @@ completes; run when all is current, it changes nothing. Exit codes: 0 all curren
 import argparse
 import sys
 
-from bannermap.platform.cli import command_main
+from bannermap.platform.cli import FEATURES, alone, command_main
 from bannermap.platform.errors import InputError
 from bannermap.platform.migration import migrate_tables
 from bannermap.platform.session import build_session
 from bannermap.platform.settings import Settings
 from bannermap.platform.storage import Warehouse
-from bannermap.platform.tables import WAREHOUSE_TABLES, user_banner_days, user_feature_lists, user_features_wide
+from bannermap.platform.tables import NO_DAY, WAREHOUSE_TABLES, user_banner_days, user_feature_lists, user_features_wide
 
 
 def run(settings: Settings, arguments: argparse.Namespace) -> None:
@@ -23,7 +23,9 @@ def run(settings: Settings, arguments: argparse.Namespace) -> None:
     partials = user_banner_days(wide.user_buckets)
     tables = {t.name: t for t in (*WAREHOUSE_TABLES, *exports, partials)}
     try:
-        problems = migrate_tables(Warehouse(spark, settings.paths.warehouse), tables.values(), arguments.dry_run)
+        warehouse = Warehouse(spark, settings.paths.warehouse, read_only=arguments.dry_run)
+        with alone("migrate_warehouse", warehouse, settings, NO_DAY, FEATURES):
+            problems = migrate_tables(warehouse, tables.values(), arguments.dry_run)
     finally:
         spark.stop()
     if problems:

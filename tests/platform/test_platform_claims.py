@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -88,7 +89,7 @@ def test_a_dead_process_of_this_machine_is_overtaken_at_once(spark, tmp_path):
     gone.wait()
     reused = process_of(1).partition(":")[0] + ":0"  # a number that another process has now
     for name, note in {"gone": process, "reused": reused}.items():
-        leave(tmp_path / "_claims" / name, machine=claims._machine(), process=note)
+        leave(tmp_path / "_claims" / name, machine=claims.machine(), process=note)
         with claimed(spark, str(tmp_path), name, "next", CALM) as claim:
             assert claim.number == 5 and held(tmp_path / "_claims" / name)["title"] == "next"
 
@@ -127,10 +128,54 @@ def test_a_run_that_was_overtaken_stops_before_its_next_phase(warehouse, base_se
         assert held(Path(warehouse.root) / "_claims/x")["beat"] == 1 and not claim.lost
         assert create_new(warehouse.spark, f"{claim.folder}/000000002.json", "{}")
         claim.beat()
-        context = JobContext(warehouse, base_settings, DAY, Run("slow", DAY), claims=(claim,))
+        context = JobContext(warehouse, base_settings, DAY, Run("slow", DAY))
+        warehouse.claims = (claim,)
         with pytest.raises(BusyError, match="another took over"), context.phase("write"):
             pytest.fail("it went on")
     assert held(Path(warehouse.root) / "_claims/x") == {}, "what the other holds is left as it is"
+
+
+def test_a_run_that_is_overtaken_while_it_computes_writes_nothing_more(warehouse, base_settings):
+    """Neither what it computes, which is cut off, nor a row of the manifest, which the other may be writing."""
+    quick = base_settings.model_copy(update={"claims": ClaimSettings(heartbeat_s=0.2, expire_s=60.0)})
+
+    def endless(batches):
+        time.sleep(300)
+        yield from batches
+
+    def work(context):
+        (claim,) = context.warehouse.claims
+        assert create_new(warehouse.spark, f"{claim.folder}/000000002.json", json.dumps({"title": "theirs"}))
+        frame = rows(warehouse, 2).coalesce(1).mapInArrow(endless, BANNER_DAYS.schema)
+        context.warehouse.overwrite_partition(BANNER_DAYS, frame, dt=DAY)
+
+    with pytest.raises(BusyError, match="another took over"):
+        run_stage(Stage("dedupe_banners", work), warehouse, quick, DAY)
+    assert not warehouse.exists(RUNS) and warehouse.read_or_empty(BANNER_DAYS).isEmpty() and not warehouse.claims
+
+
+def test_a_holder_that_lives_on_this_machine_is_never_overtaken_for_its_silence(spark, tmp_path):
+    leave(tmp_path / "_claims/silent", machine=claims.machine(), process=claims.process_of(os.getpid()))
+    impatient = ClaimSettings(heartbeat_s=0.01, expire_s=0.03)
+    with pytest.raises(BusyError), claimed(spark, str(tmp_path), "silent", "next", impatient, wait_s=1.0):
+        pass
+
+
+def test_what_one_stage_at_a_time_may_write_is_waited_for(warehouse, base_settings):
+    began, order = threading.Event(), []
+
+    def first(context):
+        began.set()
+        time.sleep(1.0)
+        order.append("first")
+
+    with ThreadPoolExecutor(1) as pool:
+        one = pool.submit(run_stage, Stage("build_user_features", first, writes_alone="features"), warehouse, base_settings, DAY)
+        assert began.wait(300)
+        later = Stage("erase_user", lambda context: order.append("second"), writes_alone="features")
+        run_stage(later, warehouse, base_settings, DAY)
+        one.result()
+    assert order == ["first", "second"]
 
 
 def rows(warehouse, n: int):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import shutil
 from pathlib import Path
 
 import pytest
 
 from bannermap.platform.cli import Stage, run_stage
-from bannermap.platform.errors import InputError
+from bannermap.platform.errors import BusyError, InputError
 from bannermap.platform.storage import Warehouse, sql_literal
 from bannermap.platform.tables import ALL_TABLES, BANNERS, EMBEDDINGS, REJECTS, RUNS, USER_FEATURES
 from bannermap.platform.versions import newest_commit
@@ -40,6 +41,30 @@ def test_a_partition_is_replaced_whole_and_alone(spark, warehouse):
     with pytest.raises(Exception, match="REPLACE_WHERE"):
         warehouse.overwrite_partition(REJECTS, rejects(spark, (HOSTILE, NEXT, "x")), job=HOSTILE, dt=DAY)
     assert texts(warehouse) == ["b"]
+
+
+class Thief:
+    """Another run that removes what it takes for left over, where a claim would be looked at."""
+
+    def __init__(self, warehouse):
+        self.staging = Path(warehouse.path(USER_FEATURES)) / "_staging"
+
+    def check(self):
+        shutil.rmtree(self.staging, ignore_errors=True)
+
+
+def test_rows_that_another_run_removed_on_their_way_are_not_taken_for_none(spark, warehouse):
+    place = {"dt": DAY, "clustering_id": "c"}
+    empty = dict.fromkeys(USER_FEATURES.columns) | place
+    rows = spark.createDataFrame([tuple((empty | {"user_id": "u"}).values())], USER_FEATURES.schema)
+    warehouse.overwrite_partition(USER_FEATURES, rows, **place)
+    warehouse.claims = (Thief(warehouse),)
+    with pytest.raises(BusyError, match="another run removed it"):
+        warehouse.overwrite_partition(USER_FEATURES, rows, **place)
+    assert warehouse.read(USER_FEATURES).count() == 1, "what was published is left as it was"
+    warehouse.claims = ()
+    warehouse.overwrite_partition(USER_FEATURES, rows.limit(0), **place)
+    assert warehouse.read(USER_FEATURES).count() == 0
 
 
 def test_merge_inserts_updates_and_deletes_what_it_is_told_to(spark, warehouse):

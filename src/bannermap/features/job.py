@@ -9,12 +9,13 @@ from pyspark.sql import functions as F
 
 from bannermap.features.events import rejected_rows
 from bannermap.features.files import run_on_files
+from bannermap.features.gaps import gaps, tell
 from bannermap.features.intake import LogDay, changed_days, read_day, rebuilt_partials, record_day
 from bannermap.features.layout import laid_out, partials_table
 from bannermap.features.publication import PUBLISHING, check_definitions, publish, published_with
 from bannermap.features.revisions import Asked
 from bannermap.features.users import ERASED
-from bannermap.platform.cli import FileMode, Stage
+from bannermap.platform.cli import FEATURES, FileMode, Stage
 from bannermap.platform.clusterings import pinned_clustering
 from bannermap.platform.pseudonyms import user_key
 from bannermap.platform.runs import JobContext
@@ -38,6 +39,7 @@ def run(context: JobContext) -> None:
         log = read_day(context)
     try:
         partials, days = _take_in(context, log, table)
+        tell(context, gaps(context, [context.dt]))
         corrected = [Asked(*p, rewrite=False) for p in published_with(context, days) if p != (context.dt, clustering_id)]
         written = publish(context, partials, [Asked(context.dt, clustering_id, rewrite=True), *corrected])
         record_day(context, log, days, complete=True)
@@ -70,7 +72,7 @@ def _partials(context: JobContext, rebuilt: DataFrame, days: list[datetime.date]
 
 
 PHASES = ("read the event log", "find the days that change", "write user_banner_days", *PUBLISHING)
-STAGE = Stage("build_user_features", run, PHASES, check=user_key)
+STAGE = Stage("build_user_features", run, PHASES, user_key, FEATURES)
 FILES = FileMode(
     {
         "events": "Parquet or Delta with event_id, event_type, event_ts, user_id, banner_id",

@@ -73,10 +73,14 @@ class Claim:
             write_text(self.spark, _file(self.folder, self.number), json.dumps(self.note))
 
     def keep_beating(self, every_s: float) -> None:
-        """`beat` until the claim is given back or lost; a store that is away for a moment is borne."""
+        """`beat` until the claim is given back or lost; a store that is away for a moment is borne. Lost, all work ends at once:
+        what is computed now would be committed beside another run."""
         while not self._ended.wait(every_s) and not self.lost:
             with contextlib.suppress(Exception):
                 self.beat()
+        if self.lost:
+            with contextlib.suppress(Exception):
+                self.spark.sparkContext.cancelAllJobs()
 
     def give_back(self) -> None:
         """Let others have it. The file stays, so that its number is never used again."""
@@ -130,7 +134,7 @@ def claimed(
 def _taken(
     spark: SparkSession, folder: str, title: str, settings: ClaimSettings, wait_s: float, tell: Callable[[str], object]
 ) -> Claim:
-    note = {"title": title, "machine": _machine(), "process": process_of(os.getpid()), "beat": 0, "nonce": os.urandom(8).hex()}
+    note = {"title": title, "machine": machine(), "process": process_of(os.getpid()), "beat": 0, "nonce": os.urandom(8).hex()}
     began, seen_at, seen, told = time.monotonic(), time.monotonic(), "", False
     while True:
         number = max(_numbers(spark, folder), default=0)
@@ -139,7 +143,8 @@ def _taken(
             alive, seen, seen_at = bool(seen), held, time.monotonic()
         else:
             alive = False
-        if not number or free(held) or time.monotonic() - seen_at >= settings.expire_s:
+        silent = time.monotonic() - seen_at >= settings.expire_s and not known_alive(held)
+        if not number or free(held) or silent:
             if (claim := _next(spark, folder, number + 1, note)) is not None:
                 return claim
         elif (alive or known_alive(held)) and time.monotonic() - began >= wait_s:
@@ -168,13 +173,13 @@ def free(text: str) -> bool:
     note = _parsed(text)
     if note.get("released"):
         return True
-    return note.get("machine") == _machine() and process_of(_pid(note)) != note.get("process")
+    return note.get("machine") == machine() and process_of(_pid(note)) != note.get("process")
 
 
 def known_alive(text: str) -> bool:
     """Whether the holder is a living process of this machine."""
     note = _parsed(text)
-    return note.get("machine") == _machine() and process_of(_pid(note)) == note.get("process")
+    return note.get("machine") == machine() and process_of(_pid(note)) == note.get("process")
 
 
 def process_of(pid: int) -> str:
@@ -214,16 +219,17 @@ def _busy(held: str, folder: str, wait_s: float) -> str:
 
 def _who(held: str) -> str:
     note = _parsed(held)
-    machine = str(note.get("machine", "another machine")).partition(" ")[0]
-    return f"{note.get('title', 'a run')} on {machine}, process {_pid(note) or 'unknown'}"
+    host = str(note.get("machine", "another machine")).partition(" ")[0]
+    return f"{note.get('title', 'a run')} on {host}, process {_pid(note) or 'unknown'}"
 
 
-def _machine() -> str:
-    """Host and process namespace: containers may share a host's name and not its processes."""
-    try:
-        return f"{socket.gethostname()} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return socket.gethostname()
+def machine() -> str:
+    """Host, its start and process namespace: hosts may share a name, and containers a host's name and not its processes."""
+    facts = [socket.gethostname()]
+    with contextlib.suppress(OSError):
+        facts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+        facts.append(str(Path("/proc/self/ns/pid").readlink()))
+    return " ".join(facts)
 
 
 def _numbers(spark: SparkSession, folder: str) -> list[int]:

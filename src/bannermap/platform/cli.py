@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bannermap.platform.claims import WRITER, Claim, claimed, is_conflict, needs_one_writer
+from bannermap.platform.claims import WRITER, claimed, is_conflict, needs_one_writer
 from bannermap.platform.config import load_settings
 from bannermap.platform.errors import BannermapError, BusyError, ConfigError
 from bannermap.platform.runs import JobContext, Run, record, say
@@ -24,6 +24,9 @@ from bannermap.platform.tables import RUNS
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+FEATURES = "features"
+"""The `Stage.writes_alone` of those that write feature partitions, or remove what such rows name: these are Parquet, where no
+commit of two would be refused."""
 HOME_VARIABLE = "BANNERMAP_HOME"
 """Set by the launcher: the folder that holds conf/. Without it, the current folder."""
 
@@ -37,12 +40,14 @@ class Stage:
         run: reads tables, writes tables, fills in the manifest.
         phases: names of its phases in order, so that progress can say which of how many.
         check: raises `ConfigError` for what can be known to be wrong before Spark starts.
+        writes_alone: name of what stages of several jobs write and only one at a time may; the others wait.
     """
 
     name: str
     run: Callable[[JobContext], None]
     phases: tuple[str, ...] = ()
     check: Callable[[Settings], object] | None = None
+    writes_alone: str | None = None
 
 
 @dataclass(frozen=True)
@@ -201,20 +206,29 @@ def run_stage(stage: Stage, warehouse: Warehouse, settings: Settings, day: dt.da
     """
     warehouse.versions_read.clear()
     warehouse.check(RUNS)  # a run that could not be recorded must not work for an hour first
-    with _alone(stage.name, warehouse, settings, day) as claims:
-        return _run_stage(stage, JobContext(warehouse, settings, day, Run(stage.name, day), stage.phases, claims))
+    with alone(stage.name, warehouse, settings, day, stage.writes_alone):
+        return _run_stage(stage, JobContext(warehouse, settings, day, Run(stage.name, day), stage.phases))
 
 
 @contextlib.contextmanager
-def _alone(job: str, warehouse: Warehouse, settings: Settings, day: dt.date) -> Iterator[tuple[Claim, ...]]:
-    """Hold what keeps other runs from the same day of the job, and from the whole warehouse where only one may write."""
+def alone(job: str, warehouse: Warehouse, settings: Settings, day: dt.date, what: str | None = None) -> Iterator[None]:
+    """Hold what keeps other runs from the same day of the job, from what it writes alone, and from the whole warehouse where only
+    one may write. Meanwhile the warehouse is written only as long as all of it is held.
+
+    Raises:
+        BusyError: another run holds some of it; nothing was written.
+    """
     if warehouse.read_only:
-        yield ()
+        yield
         return
     spark, root, title, claims = warehouse.spark, warehouse.root, f"{job} of {day}", settings.claims
+    waited_for = [*([what] if what else []), *([WRITER] if needs_one_writer(spark, root) else [])]
+    names = [(f"{day}_{job}", 0.0), *((name, claims.writer_wait_s) for name in waited_for)]
     with contextlib.ExitStack() as held:
-        names = [(f"{day}_{job}", 0.0), *([(WRITER, claims.writer_wait_s)] if needs_one_writer(spark, root) else [])]
-        yield tuple([held.enter_context(claimed(spark, root, name, title, claims, wait_s, say)) for name, wait_s in names])
+        own = tuple([held.enter_context(claimed(spark, root, name, title, claims, wait_s, say)) for name, wait_s in names])
+        warehouse.claims += own
+        held.callback(lambda: setattr(warehouse, "claims", tuple(c for c in warehouse.claims if c not in own)))
+        yield
 
 
 def _run_stage(stage: Stage, context: JobContext) -> Run:
@@ -222,6 +236,7 @@ def _run_stage(stage: Stage, context: JobContext) -> Run:
     try:
         stage.run(context)
     except BaseException as error:
+        context.warehouse.check_claims()  # or another run is at work: its tables, its notes and the manifest are left alone
         try:
             record(context, error)
         except Exception as second:  # the first error is the one to see; a full disk, say, fails both

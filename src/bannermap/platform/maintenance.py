@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bannermap.platform.cli import Stage
+from bannermap.platform.cli import FEATURES, Stage
 from bannermap.platform.erasing import compact, delete_matching, outdated_files, stored_names, vacuum, vacuuming
 from bannermap.platform.files import matches, read_text, remove, write_text
 from bannermap.platform.image_cache import ImageCache
@@ -249,4 +249,4 @@ PHASES = (
     *("remove old clusterings", "remove lists of older cells", "remove unused pictures"),
     *("remove what killed runs left", "tidy the tables"),
 )
-STAGE = Stage("maintain_warehouse", run, PHASES)
+STAGE = Stage("maintain_warehouse", run, PHASES, writes_alone=FEATURES)

@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bannermap import __version__
-from bannermap.platform.claims import Claim
 from bannermap.platform.config import settings_hash, settings_json
-from bannermap.platform.memory import jvm_process, peak_memory
+from bannermap.platform.memory import PEAK_MEMORY, jvm_process, peak_memory
 from bannermap.platform.metrics_text import write_metrics
 from bannermap.platform.progress import reported
 from bannermap.platform.running import RunningRun, forget_running, note_running
@@ -62,7 +61,6 @@ class JobContext:
         dt: the day; never the clock.
         run: the manifest row.
         phases: names of the phases to come, in order, so that each can say which of how many it is; may be empty.
-        claims: what the run holds against others; it goes on from phase to phase only while it does.
     """
 
     warehouse: Warehouse
@@ -70,7 +68,6 @@ class JobContext:
     dt: datetime.date
     run: Run
     phases: tuple[str, ...] = ()
-    claims: tuple[Claim, ...] = ()
 
     @property
     def title(self) -> str:
@@ -80,8 +77,7 @@ class JobContext:
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Name a phase in the terminal, in the Spark UI and in the manifest, and say how far it is while it is long."""
-        for claim in self.claims:
-            claim.check()
+        self.warehouse.check_claims()
         label = f"{name} (phase {self.phases.index(name) + 1} of {len(self.phases)})" if name in self.phases else name
         heading = f"{self.title}: {label}"
         say(heading)
@@ -107,7 +103,7 @@ class JobContext:
     def _note_memory(self, phase: str, mb: float) -> None:
         """The driver's processes, with local workers; executors on other machines are not in it."""
         if mb:
-            key = f"peak_memory_mb {phase}"
+            key = f"{PEAK_MEMORY} {phase}"
             self.run.metrics[key] = max(mb, self.run.metrics.get(key, 0.0))
 
     def note_phase(self, name: str | None) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bannermap.platform.errors import InputError
+from bannermap.platform.errors import BusyError, InputError
 from bannermap.platform.files import modified_ms, path_exists, place_folder, remove
 from bannermap.platform.tables import Table
 from bannermap.platform.threads import at_once
@@ -27,6 +27,8 @@ from bannermap.platform.versions import (
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
+    from bannermap.platform.claims import Claim
+
 
 @dataclass
 class Warehouse:
@@ -37,12 +39,14 @@ class Warehouse:
         root: folder or address.
         read_only: a dry run: writes compute everything and store nothing.
         versions_read: table name -> Delta version, for the run manifest.
+        claims: what the run that uses it holds against others; nothing is written once one of them is lost.
     """
 
     spark: SparkSession
     root: str
     read_only: bool = False
     versions_read: dict[str, int] = field(default_factory=dict)
+    claims: tuple[Claim, ...] = ()
     _as_declared: set[tuple[str, str | None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -75,6 +79,15 @@ class Warehouse:
             raise InputError(problem)
         if stored:
             self._as_declared.add((table.name, table.semantic_hash))
+
+    def check_claims(self) -> None:
+        """Write only while no other run took over.
+
+        Raises:
+            BusyError: one did.
+        """
+        for claim in self.claims:
+            claim.check()
 
     def read(self, table: Table, made_by: str = "an earlier job") -> DataFrame:
         """The newest committed version, pinned; declared columns only.
@@ -202,6 +215,7 @@ class Warehouse:
     def _create(self, table: Table) -> Any:
         from delta.tables import DeltaTable
 
+        self.check_claims()
         self.check(table)
         if self.exists(table):
             return DeltaTable.forPath(self.spark, self.path(table))
@@ -236,7 +250,11 @@ class Warehouse:
             note_parquet_version(self.spark, table, self.path(table), table.version)
         folders = ["/".join(f"{column}={value}" for column, value in p.items()) for p in partitions]
         staging = f"{self.path(table)}/_staging/{folders[0]}"  # of its own for each day: runs of two days may go on at once
+        self.check_claims()
         frame.write.mode("overwrite").partitionBy(*partitions[0]).parquet(staging)
+        self.check_claims()
+        if not path_exists(self.spark, staging):  # a partition without rows has no folder in it, but it is there
+            raise BusyError(f"What was written to {staging} is gone: another run removed it. Run this again when that is done.")
         for folder in folders:
             place_folder(self.spark, f"{staging}/{folder}", f"{self.path(table)}/{folder}", frame.drop(*partitions[0]))
         remove(self.spark, staging)
