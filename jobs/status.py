@@ -1,9 +1,10 @@
 """Show which jobs of the last days are done, missing, stale or failed, and what mends them.
 
-Reads only. A report is due for the last day alone, since there is one page. With monitoring.due_hours, what is not done by its
-hour is late, and what waits for its hour is well. --run shows one run whole. Exit codes: 0 all is well (a job that is running is,
-unless it is late), 1 something is late, missing, stale, failed, unreadable, or there is nothing at all, 2 bad configuration,
-3 no such run; with --run 1 where it failed or never ended.
+Reads only. A report is asked for of one day alone, the last of which it is due or done, since there is one page. With
+monitoring.due_hours, what is not done by its hour is late, and what waits for its hour is well. A run on another machine is
+watched for up to two claims.heartbeat_s. --run shows one run whole. Exit codes: 0 all is well (a job that is running is, unless
+it is late), 1 something is late, missing, stale, failed, never ended, unreadable, or there is nothing at all, 2 bad
+configuration, 3 no such run; with --run 1 where it failed or never ended.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from bannermap.platform.cli import command_main
 from bannermap.platform.session import build_session
 from bannermap.platform.settings import Settings
 from bannermap.platform.status import Schedule, days_between, judged
-from bannermap.platform.status_facts import gather, with_log_times
+from bannermap.platform.status_facts import gather, with_log_times, with_signs_of_life
 from bannermap.platform.status_run import find_run, run_json, run_text
 from bannermap.platform.status_text import Overview, as_json, as_text
 from bannermap.platform.storage import Warehouse
@@ -29,7 +30,8 @@ def overview(warehouse: Warehouse, settings: Settings, days_shown: int, options:
     facts, problems = gather(warehouse, settings.paths)
     days = days_between(facts, schedule)[-days_shown:]
     timed = with_log_times(facts, warehouse, settings.paths, days)
-    return Overview(warehouse.root, judged(timed, days, schedule), problems, options)
+    known = with_signs_of_life(timed, warehouse, days, settings.claims.heartbeat_s)
+    return Overview(warehouse.root, judged(known, days, schedule), problems, options)
 
 
 def run(settings: Settings, arguments: argparse.Namespace) -> int:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import itertools
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import daily_pipeline
@@ -17,17 +21,21 @@ from repository import ROOT
 
 from bannermap.platform.cli import Stage, run_stage
 from bannermap.platform.errors import InputError
+from bannermap.platform.files import read_text, write_text
 from bannermap.platform.running import RunningRun, note_running
+from bannermap.platform.settings import ClaimSettings
 from bannermap.platform.status import CHAIN, State
+from bannermap.platform.status_facts import ended_runs
 from bannermap.platform.storage import Warehouse
 from bannermap.platform.tables import CLUSTERINGS, EVENT_LOG_DAYS
 
 DAY = datetime.date(2026, 1, 1)
 
 
-def stage(job, rows=1, error=None):
+def stage(job, rows=1, error=None, metrics=None):
     def work(context):
         with context.phase("only"):
+            context.run.metrics.update(metrics or {})
             context.run.rows_in = context.run.rows_out = rows
             context.run.rejected.update({"odd": 2})
             if error:
@@ -114,6 +122,76 @@ def test_a_table_that_cannot_be_read_is_a_sentence_and_the_rest_is_shown(home, s
     spark.sql(f"ALTER TABLE delta.`{warehouse.path(CLUSTERINGS)}` SET TBLPROPERTIES ('bannermap.schema_version' = '9')")
     view = status.overview(Warehouse(spark, warehouse.root), settings, 14)
     assert not view.well and "newer bannermap" in view.problems[0] and len(view.cells) == len(CHAIN)
+
+
+@pytest.mark.parametrize("rows", [1, 0])
+def test_a_run_that_differs_from_the_one_before_it_by_memory_and_time_alone_changed_nothing(home, rows):
+    settings, warehouse = home
+    metrics = {"pictures": 3.0, "peak_memory_mb first": 900.5, "fetch_task_s": 7.5, "gate before users": 2.0}
+    for job in list(CHAIN)[:3]:
+        run_stage(stage(job, metrics=metrics), warehouse, settings, DAY)
+    found = ended_runs(warehouse)
+    assert [r.metrics for r in found] == [{"pictures": 3.0}] * 3
+    again = {"pictures": 3.0 * rows, "peak_memory_mb first": 901.5, "fetch_task_s": 0.5 * rows, "days_corrected": 1.0}
+    for job in list(CHAIN)[:2]:
+        run_stage(stage(job, rows, metrics=again), warehouse, settings, DAY)
+    assert [states(settings, warehouse)[job] for job in list(CHAIN)[:3]] == [State.OK] * 3
+    run_stage(stage("dedupe_banners", metrics={**again, "pictures": 4.0}), warehouse, settings, DAY)
+    assert states(settings, warehouse)["embed_banners"] == State.STALE
+
+
+def note_elsewhere(warehouse, job) -> Path:
+    """What a run on another machine leaves of itself; the file of its claim."""
+    note = {"run_id": job, "job": job, "dt": str(DAY), "started_at": "2026-01-02T02:00:00+00:00", "phase": "p"}
+    note |= {"host": socket.gethostname(), "pid": 1, "machine": "elsewhere", "process": "1:1"}
+    claim = Path(warehouse.root) / f"_claims/{DAY}_{job}/000000012.json"
+    for file, content in ((Path(warehouse.root) / f"_running/{job}.json", note), (claim, {"beat": 0, "machine": "elsewhere"})):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(content))
+    return claim
+
+
+@contextlib.contextmanager
+def beating(file):
+    ended = threading.Event()
+
+    def beat():
+        for number in itertools.count(1):
+            file.with_suffix(".new").write_text(json.dumps({"beat": number, "machine": "elsewhere"}))
+            file.with_suffix(".new").replace(file)
+            if ended.wait(0.05):
+                return
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def test_a_run_on_another_machine_is_told_from_a_killed_one_by_the_beat_of_its_claim(home):
+    settings, warehouse = home
+    calm, quick = (ClaimSettings(heartbeat_s=s, expire_s=6 * s) for s in (3600.0, 0.5))
+    alive = note_elsewhere(warehouse, "dedupe_banners")
+    with beating(alive):
+        found = states(settings.model_copy(update={"claims": calm}), warehouse)  # ends with the first sign of life
+        assert found["dedupe_banners"] == State.RUNNING
+        note_elsewhere(warehouse, "embed_banners")
+        note_elsewhere(warehouse, "cluster_banners").unlink()
+        found = states(settings.model_copy(update={"claims": quick}), warehouse)
+    assert list(found.values())[:3] == [State.RUNNING, State.UNFINISHED, State.UNFINISHED]
+
+
+def test_only_runs_of_other_machines_are_waited_for(home, spark):
+    settings, warehouse = home
+    calm = settings.model_copy(update={"claims": ClaimSettings(heartbeat_s=3600.0, expire_s=36000.0)})
+    note_running(spark, warehouse.root, RunningRun("r", "build_report", DAY, datetime.datetime.now(datetime.UTC), "p"))
+    path = f"{warehouse.root}/_running/{DAY}_build_report_r.json"
+    assert states(calm, warehouse)["build_report"] == State.RUNNING
+    write_text(spark, path, json.dumps({**json.loads(read_text(spark, path)), "process": f"{os.getpid()}:1"}))
+    assert states(calm, warehouse)["build_report"] == State.UNFINISHED
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import json
 import os
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from bannermap.platform.claims import process_of
 from bannermap.platform.cli import Stage, run_stage
 from bannermap.platform.errors import InputError
 from bannermap.platform.running import FOLDER, RunningRun, forget_running, note_running, running_runs
@@ -71,11 +73,25 @@ def test_notes_that_were_cut_off_are_passed_over(spark, warehouse):
     for name, text in (("b.json", ""), ("c.json", '{"run_id": "c"'), ("d.json", "[]"), ("e.json", '{"dt": 3}')):
         (Path(warehouse.root) / FOLDER / name).write_text(text)
     (found,) = running_runs(spark, warehouse.root)
-    assert (found.run_id, found.phase, found.pid) == ("a", "p", os.getpid())
+    assert (found.run_id, found.phase, found.pid, found.alive) == ("a", "p", os.getpid(), True)
 
 
-def test_who_is_alive():
-    here = RunningRun("a", "j", DAY, BEGAN, host=socket.gethostname(), pid=os.getpid())
+def test_who_is_alive(spark, warehouse):
+    note_running(spark, warehouse.root, RunningRun("a", "j", DAY, BEGAN))
+    (here,) = running_runs(spark, warehouse.root)
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    process = process_of(ended.pid)
+    ended.wait()
+    assert here.alive is True and replace(here, pid=ended.pid, process=process).alive is False
+    assert replace(here, process=f"{os.getpid()}:1").alive is False  # another process had the number then
+    assert replace(here, machine="a container of the same name").alive is None
+
+
+def test_notes_of_older_code_are_judged_by_host_and_number_alone(spark, warehouse):
+    note = {"run_id": "a", "job": "j", "dt": DAY.isoformat(), "started_at": BEGAN.isoformat(), "phase": None}
+    (Path(warehouse.root) / FOLDER).mkdir(parents=True)
+    (Path(warehouse.root) / FOLDER / "a.json").write_text(json.dumps({**note, "host": socket.gethostname(), "pid": os.getpid()}))
+    (here,) = running_runs(spark, warehouse.root)
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     assert here.alive is True and replace(here, pid=ended.pid).alive is False and replace(here, host="other").alive is None

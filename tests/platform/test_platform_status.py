@@ -29,6 +29,15 @@ BEGAN = datetime.datetime(2026, 3, 1, tzinfo=datetime.UTC)
 DAYS = [datetime.date(2026, 3, d) for d in (1, 2, 3)]
 
 
+def hours(number: float) -> datetime.timedelta:
+    return datetime.timedelta(hours=number)
+
+
+def midnight(day: datetime.date) -> datetime.datetime:
+    """When a day ends."""
+    return datetime.datetime.combine(day, datetime.time(), datetime.UTC) + hours(24)
+
+
 class World:
     """Jobs that run, fail and are killed at random while logs change. It keeps what each run read and what it made, and
     says from that alone, without any time, what a cell must be."""
@@ -76,9 +85,18 @@ class World:
         self.ended.append(EndedRun(job, day, True, began, 30.0, metrics={"made": 0 if idle else made}))
         self.made[job, day], self.last[job, day] = (read, made), State.OK
 
-    def expected(self, job, day) -> State:
+    def passed_over(self, job, day, due_hour=None, now=BEGAN) -> bool:
+        """Whether a later day has its report or should have it by now; without an hour, whether anything of one began."""
+        later = [d for d in DAYS if d > day]
+        if any((job, d) in self.made for d in later):
+            return True
+        if due_hour is None:
+            return any((j, d) in self.last for j in CHAIN for d in later)
+        return now >= midnight(day) + hours(24 + due_hour)
+
+    def expected(self, job, day, due_hour=None, now=BEGAN) -> State:
         last = self.last.get((job, day), State.MISSING)
-        if job in LAST_DAY_ONLY and day != DAYS[-1]:
+        if job in LAST_DAY_ONLY and self.passed_over(job, day, due_hour, now):
             older = [r.succeeded for r in self.ended if (r.job, r.dt) == (job, day)][-1:]
             return last if last in (State.OK, State.RUNNING) else State.OK if older == [True] else State.NOT_DUE
         said = day in {"cluster_banners": self.stale, "build_user_features": self.incomplete}.get(job, ())
@@ -138,6 +156,28 @@ def test_all_is_well_after_the_chain_and_the_report_is_due_on_the_last_day_only(
     shown = view(Facts(runs, log_days=logs(*DAYS)))
     assert shown.well and as_text(shown).endswith("All is well.")
     assert [c.state for c in shown.cells if c.job in LAST_DAY_ONLY] == [State.NOT_DUE, State.NOT_DUE, State.OK]
+
+
+@pytest.mark.parametrize("of_it", [[EndedRun("build_report", DAYS[0], False, BEGAN + hours(27))], []])
+def test_a_report_that_failed_or_never_ran_is_seen_though_the_next_day_has_logs_and_runs(of_it):
+    ran = [r for r in whole_day(DAYS[0]) if r.job not in LAST_DAY_ONLY]
+    begun = [*ran, *of_it, done("dedupe_banners", DAYS[1], 60 * 50)]
+    hour_of = dict.fromkeys(CHAIN, 8.0)
+
+    def reports(ended, now, due_hours=hour_of):
+        facts = Facts(ended, log_days=logs(*DAYS[:2]))
+        return [(c.state, c.late) for c in judged(facts, DAYS[:2], Schedule(due_hours, now)) if c.job in LAST_DAY_ONLY]
+
+    seen = (State.FAILED if of_it else State.LATE, True)
+    for after in (32, 47.9, 55.9):
+        assert reports([*ran, *of_it], BEGAN + hours(after)) == [seen, (State.NOT_DUE, False)]
+        assert reports(begun, BEGAN + hours(after)) == [seen, (State.NOT_DUE, False)]
+    assert reports(begun, BEGAN + hours(56)) == [(State.NOT_DUE, False), (State.LATE, True)]
+    early = [*begun, done("build_report", DAYS[1], 60 * 51)]  # the one page is then the later day's
+    assert reports(early, BEGAN + hours(52)) == [(State.NOT_DUE, False), (State.OK, False)]
+    plain = State.FAILED if of_it else State.MISSING
+    assert reports([*ran, *of_it], BEGAN + hours(30), {}) == [(plain, False), (State.MISSING, False)]
+    assert reports(begun, BEGAN + hours(52), {}) == [(State.NOT_DUE, False), (State.MISSING, False)]
 
 
 def state_of(job, ended, notes=()):
@@ -216,10 +256,6 @@ def test_a_view_with_problems_is_not_well():
     assert "table x" in as_text(Overview("w", cells, ["table x"]))
 
 
-def hours(number: float) -> datetime.timedelta:
-    return datetime.timedelta(hours=number)
-
-
 @pytest.mark.parametrize("seed", range(40))
 def test_what_is_late_follows_from_what_is_done_and_the_hour(seed):
     """Against the words: due is so many hours after the end of the day; what runs again, having been done, is not late."""
@@ -228,15 +264,14 @@ def test_what_is_late_follows_from_what_is_done_and_the_hour(seed):
         world.run(rng.choice(list(CHAIN)), rng.choice(DAYS))
     due_hours = {job: rng.choice([0.0, 2.5, 30.0]) for job in CHAIN if rng.random() < 0.6}
     now = BEGAN + hours(rng.uniform(0, 120))
-    plain = {(c.job, c.dt): c for c in judged(world.facts(), DAYS)}
     for cell in judged(world.facts(), DAYS, Schedule(due_hours, now)):
-        before, due = plain[cell.job, cell.dt], due_hours.get(cell.job)
-        midnight = datetime.datetime.combine(cell.dt, datetime.time(), datetime.UTC) + hours(24)
-        undone = before.state in (State.MISSING, State.FAILED, State.UNFINISHED)
-        undone = undone or (before.state == State.RUNNING and (cell.job, cell.dt) not in world.made)
-        assert cell.late == (due is not None and undone and now >= midnight + hours(due))
-        waits = due is not None and before.state == State.MISSING and not cell.late
-        late = State.LATE if cell.late and before.state == State.MISSING else before.state
+        due = due_hours.get(cell.job)
+        plain = world.expected(cell.job, cell.dt, due, now)
+        undone = plain in (State.MISSING, State.FAILED, State.UNFINISHED)
+        undone = undone or (plain == State.RUNNING and (cell.job, cell.dt) not in world.made)
+        assert cell.late == (due is not None and undone and now >= midnight(cell.dt) + hours(due))
+        waits = due is not None and plain == State.MISSING and not cell.late
+        late = State.LATE if cell.late and plain == State.MISSING else plain
         assert cell.state == (State.NOT_DUE if waits else late)
 
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 INTERVAL_S = 0.2
+PEAK_MEMORY = "peak_memory_mb"
+"""Begins the names of metrics that tell the memory of a phase."""
 
 
 @dataclass

@@ -9,6 +9,7 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bannermap.platform.claims import machine, process_of
 from bannermap.platform.files import modified_ms, read_text, remove, write_text
 
 if TYPE_CHECKING:
@@ -27,8 +28,10 @@ class RunningRun:
         dt: day of the run.
         started_at: wall clock, UTC.
         phase: the last phase that it began; null before the first.
-        host: machine of its driver.
-        pid: process of its driver.
+        host: machine of its driver, for people.
+        pid: number of its process.
+        machine: of its driver, as claims name it; empty in notes of older code.
+        process: that number with the start of the process, as claims name it; empty in notes of older code.
     """
 
     run_id: str
@@ -38,25 +41,23 @@ class RunningRun:
     phase: str | None = None
     host: str = ""
     pid: int = 0
+    machine: str = ""
+    process: str = ""
 
     @property
     def alive(self) -> bool | None:
         """Whether its process is still there; None where it ran on another machine, which only that one can tell."""
-        if self.host != socket.gethostname():
+        here = self.machine == machine() if self.machine else self.host == socket.gethostname()
+        if not here:
             return None
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            pass
-        return True
+        found = process_of(self.pid)
+        return found == self.process if self.process else not found.endswith(":")
 
 
 def note_running(spark: SparkSession, root: str, run: RunningRun) -> None:
     """Note the run, or its new phase, in the warehouse."""
     stamps = {"dt": run.dt.isoformat(), "started_at": run.started_at.isoformat()}
-    own = {"host": socket.gethostname(), "pid": os.getpid()}
+    own = {"host": socket.gethostname(), "pid": os.getpid(), "machine": machine(), "process": process_of(os.getpid())}
     write_text(spark, _path(root, _name(run.job, run.dt, run.run_id)), json.dumps({**vars(run), **stamps, **own}))
 
 

@@ -33,7 +33,7 @@ SCHEDULED: Mapping[str, tuple[str, ...]] = {**CHAIN, "publish_clusters": ("clust
 """The jobs that may be due; one that is not of the chain is looked at only where it is."""
 WHOLE_CHAIN = "daily_pipeline"
 LAST_DAY_ONLY = frozenset({"build_report"})
-"""There is one page; an older day's would replace the newest."""
+"""There is one page; an older day's would replace the newest, so it is not asked for."""
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 LOG_OF = {"dedupe_banners": "banner_log", "build_user_features": "event_log"}
 
@@ -68,7 +68,7 @@ class EndedRun:
         phase: the phase that it failed in, where known.
         rows: rows in, rows out.
         rejected: reason -> rows.
-        metrics: figures of the job.
+        metrics: figures of the job that tell what it came to.
         made_with: hash of the configuration, version of the code.
     """
 
@@ -102,7 +102,7 @@ class EndedRun:
 
 @dataclass(frozen=True)
 class OpenRun:
-    """A run that left no row yet: ``alive`` is None where that cannot be told from here."""
+    """A run that left no row yet: ``alive`` is None where it ran on another machine and no sign of life was seen."""
 
     job: str
     dt: datetime.date
@@ -155,12 +155,10 @@ class Schedule:
         end = datetime.datetime.combine(day, datetime.time(), datetime.UTC) + datetime.timedelta(days=1)
         return end + datetime.timedelta(hours=self.due_hours[job])
 
-    @property
-    def last_due_day(self) -> datetime.date | None:
-        """The last day of which something should be done by now."""
-        if not self.due_hours:
-            return None
-        return (self.now - datetime.timedelta(days=1, hours=min(self.due_hours.values()))).date()
+    def last_due_day(self, jobs: Iterable[str]) -> datetime.date | None:
+        """The last day of which one of these jobs should be done by now; None where none of them is ever late."""
+        hours = min((self.due_hours[job] for job in jobs if job in self.due_hours), default=None)
+        return None if hours is None else (self.now - datetime.timedelta(days=1, hours=hours)).date()
 
 
 NOTHING_DUE = Schedule()
@@ -193,11 +191,10 @@ class Cell:
 
 def days_between(facts: Facts, schedule: Schedule = NOTHING_DUE) -> list[datetime.date]:
     """All days from the first to the last that a log or a run of the chain names, or that should be done, ascending."""
-    named = {d for days in facts.log_days.values() for d in days}
-    named |= {r.dt for r in facts.ended if r.job in CHAIN} | {r.dt for r in facts.open if r.job in CHAIN}
+    named = {d for days in facts.log_days.values() for d in days} | _days_begun(facts)
     if not named:
         return []
-    first, last = min(named), max(*named, schedule.last_due_day or min(named))
+    first, last = min(named), max(*named, schedule.last_due_day(SCHEDULED) or min(named))
     return [first + datetime.timedelta(days=n) for n in range((last - first).days + 1)]
 
 
@@ -206,13 +203,28 @@ def judged(facts: Facts, days: Sequence[datetime.date], schedule: Schedule = NOT
 
     Args:
         facts: what was found.
-        days: ascending; the last of them is the one whose report is due.
+        days: ascending.
         schedule: what is due when.
     """
-    cells = [_cell(facts, day, job, job in LAST_DAY_ONLY and day != days[-1]) for day in days for job in schedule.jobs]
+    wanted = {job: last_wanted_day(facts, job, schedule) for job in LAST_DAY_ONLY}
+    cells = [_cell(facts, day, job, day < wanted.get(job, day)) for day in days for job in schedule.jobs]
     done = {(run.job, run.dt) for run in facts.ended if run.succeeded}
     again = [cell.state == State.RUNNING and (cell.job, cell.dt) in done for cell in cells]  # late is what was never done
     return [c if r else _on_time(c, schedule.due_at(c.job, c.dt), schedule.now) for c, r in zip(cells, again, strict=True)]
+
+
+def last_wanted_day(facts: Facts, job: str, schedule: Schedule = NOTHING_DUE) -> datetime.date:
+    """The day before which a job of `LAST_DAY_ONLY` is wanted no more: the last of which it is due, or done already.
+
+    Where it is never due, the last of which anything of the chain ran: logs alone come before their day has ended.
+    """
+    done = {run.dt for run in facts.ended if run.job == job and run.succeeded}
+    due = schedule.last_due_day([job])
+    return max(done | ({due} if due else _days_begun(facts)), default=EPOCH.date())
+
+
+def _days_begun(facts: Facts) -> set[datetime.date]:
+    return {r.dt for r in facts.ended if r.job in CHAIN} | {r.dt for r in facts.open if r.job in CHAIN}
 
 
 def _on_time(cell: Cell, due: datetime.datetime | None, now: datetime.datetime) -> Cell:
@@ -283,4 +295,4 @@ def _open_text(run: OpenRun) -> str:
     began = f"began {run.started_at:%Y-%m-%d %H:%M} UTC on {run.host}{phase}"
     if run.alive:
         return began
-    return f"{began}, and its process is gone" if run.alive is False else f"{began}; look there whether it still runs"
+    return f"{began}, and {'its process is gone' if run.alive is False else 'gives no sign of life'}"

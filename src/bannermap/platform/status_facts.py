@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import re
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
+from bannermap.platform import claims
 from bannermap.platform.errors import InputError
+from bannermap.platform.files import modified_ms
 from bannermap.platform.logs import log_day_changed_ms, log_days
+from bannermap.platform.memory import PEAK_MEMORY
 from bannermap.platform.running import running_runs
 from bannermap.platform.settings import Paths
 from bannermap.platform.status import EPOCH, EndedRun, Facts, OpenRun
@@ -19,6 +24,15 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 Found = TypeVar("Found")
+
+BEATS_WATCHED = 2.0
+"""Beats of a claim in which a run that is alive is seen; one may be late."""
+NO_OUTCOME = re.compile(
+    rf"{PEAK_MEMORY} .*|.*_task_s"  # of the machine
+    "|gate before .*|stale_clusterings|event_days_rebuilt|revisions_corrected|days_corrected"  # of other days
+    "|pictures_read_.*"  # of what earlier runs had left to do
+)
+"""Metrics that differ between two runs of a job and day that came to the same."""
 
 
 def gather(warehouse: Warehouse, paths: Paths) -> tuple[Facts, list[str]]:
@@ -60,8 +74,23 @@ def with_log_times(facts: Facts, warehouse: Warehouse, paths: Paths, days: list[
     return dataclasses.replace(facts, log_days=timed)
 
 
+def with_signs_of_life(facts: Facts, warehouse: Warehouse, days: list[datetime.date], heartbeat_s: float) -> Facts:
+    """The facts with the runs on other machines that are alive: such a run writes its claim anew every ``heartbeat_s``.
+
+    With runs elsewhere this takes until each gave a sign, at most `BEATS_WATCHED` beats.
+    """
+    first = {(r.dt, r.job): _claim_written(warehouse, r.dt, r.job) for r in facts.open if r.alive is None and r.dt in days}
+    alive: set[tuple[datetime.date, str]] = set()
+    until = time.monotonic() + BEATS_WATCHED * heartbeat_s
+    while first.keys() > alive and time.monotonic() < until:
+        time.sleep(claims.LOOK_S)
+        alive |= {run for run in first.keys() - alive if _claim_written(warehouse, *run) != first[run]}
+    found = [dataclasses.replace(r, alive=True) if r.alive is None and (r.dt, r.job) in alive else r for r in facts.open]
+    return dataclasses.replace(facts, open=found)
+
+
 def ended_runs(warehouse: Warehouse) -> list[EndedRun]:
-    """All rows of `runs`."""
+    """All rows of `runs`, without the metrics that are no outcome."""
     rows = warehouse.read_or_empty(RUNS).selectExpr("*", "unix_micros(started_at) AS began_us").drop("config_json", "started_at")
     return [
         EndedRun(
@@ -74,7 +103,7 @@ def ended_runs(warehouse: Warehouse) -> list[EndedRun]:
             phase=r["failed_phase"],
             rows=(r["rows_in"], r["rows_out"]),
             rejected=r["rejected"] or {},
-            metrics=r["metrics"] or {},
+            metrics={name: value for name, value in (r["metrics"] or {}).items() if not NO_OUTCOME.fullmatch(name)},
             made_with=(r["config_hash"], r["code_version"]),
         )
         for r in rows.collect()
@@ -85,6 +114,11 @@ def open_runs(warehouse: Warehouse) -> list[OpenRun]:
     """The runs that have not ended, as far as they left word."""
     notes = running_runs(warehouse.spark, warehouse.root)
     return [OpenRun(n.job, n.dt, n.started_at, n.phase, n.host, n.alive) for n in notes]
+
+
+def _claim_written(warehouse: Warehouse, day: datetime.date, job: str) -> dict[str, int]:
+    """When the claim of a day's job was last written, to be compared with itself alone; its text may be half written."""
+    return modified_ms(warehouse.spark, f"{warehouse.root.rstrip('/')}/{claims.FOLDER}/{day}_{job}")
 
 
 def _stale_clusterings(warehouse: Warehouse) -> list[datetime.date]:
