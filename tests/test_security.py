@@ -11,6 +11,8 @@ import pytest
 from pydantic import BaseModel
 from repository import ROOT
 
+from bannermap.platform.config import load_settings
+from bannermap.platform.errors import ConfigError
 from bannermap.platform.settings import Settings
 
 SOURCES = sorted([*(ROOT / "src").rglob("*.py"), *(ROOT / "jobs").rglob("*.py")])
@@ -68,6 +70,30 @@ def test_no_setting_holds_a_secret_only_names_of_variables():
     assert "publish.uri_variable" in names and "encoder.remote.key_variable" in names
     suspicious = [n for n in names if re.search(r"password|secret|token$|credential|_uri|_key$|^uri|api_key", n)]
     assert not [n for n in suspicious if not n.endswith("_variable")]
+
+
+def texts(model, prefix=""):
+    """Names of settings of one text."""
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from texts(field.annotation, f"{prefix}{name}.")
+        elif re.match(r"<class 'str'>|str \| None|typing\.Optional\[typing\.Annotated\[str,", repr(field.annotation)):
+            yield f"{prefix}{name}"
+
+
+def takes(name, address):
+    try:
+        load_settings(ROOT / "conf/base.yaml", [], [f"{name}={address}"])
+    except ConfigError:
+        return False
+    return True
+
+
+def test_every_setting_that_may_be_an_address_refuses_one_with_a_login():
+    names = list(texts(Settings))
+    assert {"paths.warehouse", "fetch.image_cache", "encoder.remote.endpoint", "lab.out"} <= set(names)
+    free = {name for name in names if takes(name, "https://me:wordofmouth@host/x")}
+    assert free == {"spark.app_name", "fetch.user_agent", "encoder.remote.model", "clustering.encoder_id"}  # none is a place
 
 
 def test_no_file_of_the_configuration_holds_an_address_with_a_login():

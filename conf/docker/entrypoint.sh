@@ -5,6 +5,8 @@ set -euo pipefail
 case "${1:-}" in
   driver)
     shift
+    # Files of the job may lie on s3a://, and spark-submit fetches them before it looks at --jars.
+    export SPARK_DIST_CLASSPATH="${SPARK_DIST_CLASSPATH:+$SPARK_DIST_CLASSPATH:}${BANNERMAP_HOME:-/opt/bannermap}/.venv/s3-jars/*"
     exec "$SPARK_HOME/bin/spark-submit" --deploy-mode client \
       --conf "spark.driver.bindAddress=$SPARK_DRIVER_BIND_ADDRESS" \
       --conf "spark.executorEnv.SPARK_DRIVER_POD_IP=$SPARK_DRIVER_BIND_ADDRESS" "$@"

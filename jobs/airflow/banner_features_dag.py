@@ -1,12 +1,18 @@
 """The jobs of a day as a DAG of Airflow 3; put this file, alone, where Airflow looks for DAGs. It imports only Airflow.
 
-A run works on the day that its data interval begins with. Each task submits one job, which can be killed and run again, so tasks
-are retried; runs come one at a time and oldest first, so a day has one writer and clusters inherit their ids in order. A range of
-days again: `airflow backfill create --dag-id banner_features --from-date 2026-03-01 --to-date 2026-03-28`.
+A run works on the day that its data interval begins with. Each task submits one job with ./spark-submit.sh. A job can be killed
+and run again, so tasks are retried. Runs come one at a time and oldest first, so clusters inherit their ids in order. A range of
+days again, those that ran before too:
+
+    airflow backfill create --dag-id banner_features --from-date 2026-03-01 --to-date 2026-03-28T23:59 \\
+        --max-active-runs 1 --reprocess-behavior completed
+
+A backfill has a width of its own, ten runs without --max-active-runs: whatever it is, no task runs beside itself, but only with 1
+are days done in order. A last day without a time is its midnight, which comes before its run.
 
 What it needs is read from the environment of the scheduler, the DAG processor and the workers:
 
-- BANNERMAP_HOME: the repository, where a job was run once, which makes `.venv`; /opt/bannermap without.
+- BANNERMAP_HOME: the repository; /opt/bannermap without. Its first job makes `.venv` there, so it belongs to the workers' user.
 - BANNERMAP_CONFIG: overlays on conf/base.yaml, separated by colons; none without.
 - BANNERMAP_PROPERTIES: file of Spark settings for all tasks; BANNERMAP_GPU_PROPERTIES: for embed_banners, as conf/spark/gpu.conf.
 - BANNERMAP_DRIVER_MEMORY: of each driver; 4g without.
@@ -15,7 +21,8 @@ What it needs is read from the environment of the scheduler, the DAG processor a
 - BANNERMAP_DEADLINE_HOURS: hours after the start of the day by which the run should be done, and BANNERMAP_DEADLINE_CALLBACK: the
   dotted name of an async function that the triggerer calls when it is not. Both or neither.
 
-The connection `bannermap_spark` says where Spark is; the pool `bannermap_gpu` holds as many slots as embed jobs may run at once.
+The connection `bannermap_spark` says where Spark is, with the driver on the worker (docs/operations.md); the pool `bannermap_gpu`
+holds as many slots as embed jobs may run at once.
 """
 
 from __future__ import annotations
@@ -30,7 +37,7 @@ from airflow.sdk.definitions.deadline import AsyncCallback, DeadlineAlert, Deadl
 
 HOME = Path(os.environ.get("BANNERMAP_HOME", "/opt/bannermap"))
 CONFIGS = [path for path in os.environ.get("BANNERMAP_CONFIG", "").split(":") if path]
-PYTHON = HOME / ".venv/bin/python"
+HOUR = int(os.environ.get("BANNERMAP_HOUR", "2"))
 DAY = "{{ data_interval_start | ds }}"
 USER_FEATURES = Asset(name="bannermap_user_features", uri="bannermap://user_features/")
 PUBLISHED = Asset(name="bannermap_published_clusters", uri="bannermap://published_clusters/")
@@ -47,27 +54,13 @@ def submitted(job: str, **more: object) -> SparkSubmitOperator:
     return SparkSubmitOperator(
         task_id=job,
         conn_id="bannermap_spark",
-        application=str(HOME / f"jobs/{job}.py"),
+        spark_binary=str(HOME / "spark-submit.sh"),  # it takes spark-submit's options, and adds what each master needs
+        application=job,
         application_args=[*options, "--date", DAY],
         name=f"bannermap {job} {DAY}",
-        jars=",".join(map(str, sorted((HOME / ".venv/jars").glob("*.jar")))),
-        env_vars=environment(),
         driver_memory=os.environ.get("BANNERMAP_DRIVER_MEMORY", "4g"),
         **{"properties_file": os.environ.get("BANNERMAP_PROPERTIES"), **more},
     )
-
-
-def environment() -> dict[str, str]:
-    """What spark-submit is started with: the Spark and the Python of the repository's environment, not those of Airflow's."""
-    found = {
-        "BANNERMAP_HOME": str(HOME),
-        "PYSPARK_PYTHON": str(PYTHON),
-        "PYSPARK_DRIVER_PYTHON": str(PYTHON),
-        "SPARK_CONF_DIR": str(HOME / "conf/spark"),
-        "PATH": os.pathsep.join([str(PYTHON.parent), os.environ.get("PATH", "")]),
-    }
-    homes = sorted((HOME / ".venv").glob("lib/python*/site-packages/pyspark"))
-    return {**found, "SPARK_HOME": str(homes[0])} if homes else found
 
 
 def deadline() -> DeadlineAlert | None:
@@ -75,17 +68,23 @@ def deadline() -> DeadlineAlert | None:
     hours, callback = os.environ.get("BANNERMAP_DEADLINE_HOURS"), os.environ.get("BANNERMAP_DEADLINE_CALLBACK")
     if not (hours and callback):
         return None
-    return DeadlineAlert(DeadlineReference.DAGRUN_LOGICAL_DATE, timedelta(hours=float(hours)), AsyncCallback(callback))
+    left = timedelta(hours=float(hours) - HOUR)  # the logical date is the start of the data interval, at HOUR of the day
+    return DeadlineAlert(DeadlineReference.DAGRUN_LOGICAL_DATE, left, AsyncCallback(callback))
 
 
 with DAG(
     dag_id="banner_features",
     description="Banners to clusters, events to user features, for one day",
-    schedule=CronDataIntervalTimetable(f"0 {int(os.environ.get('BANNERMAP_HOUR', '2'))} * * *", timezone="UTC"),
+    schedule=CronDataIntervalTimetable(f"0 {HOUR} * * *", timezone="UTC"),
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
-    default_args={"retries": 2, "retry_delay": timedelta(minutes=10), "execution_timeout": timedelta(hours=8)},
+    default_args={
+        "retries": 2,
+        "retry_delay": timedelta(minutes=10),
+        "execution_timeout": timedelta(hours=8),
+        "max_active_tis_per_dag": 1,  # max_active_runs does not bind a backfill
+    },
     deadline=deadline(),
     tags=["bannermap"],
 ) as dag:

@@ -164,15 +164,17 @@ def test_on_files_nothing_that_spark_writes_or_says_has_an_id_or_the_key(tmp_pat
         "spark.eventLog.enabled": "true",
     }
     extra |= {"spark.eventLog.dir": f"file://{tmp_path}/history", "spark.eventLog.compress": "false"}
-    extra |= {f"spark.executorEnv.{VARIABLE}": KEY}
+    (tmp_path / "spark-defaults.conf").write_text(f"spark.executorEnv.{VARIABLE} {KEY}\n")  # spark.extra refuses keys
     line = [sys.executable, str(ROOT / "jobs/build_user_features.py"), "--set", "features.pseudonymise_users=true"]
     line += [w for name, value in extra.items() for w in ("--set", f"spark.extra={{{name!r}: {value!r}}}")]
     line += [w for name, value in values.items() for w in (f"--{name.replace('_', '-')}", value)]
-    done = subprocess.run(line, cwd=tmp_path, capture_output=True, env={**os.environ, "BANNERMAP_HOME": str(ROOT), VARIABLE: KEY})
+    own = {**os.environ, "BANNERMAP_HOME": str(ROOT), "SPARK_CONF_DIR": str(tmp_path), VARIABLE: KEY}
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, env=own)
     assert done.returncode == 0, done.stderr.decode()[-4000:]
     written = everything_in(tmp_path / "out") + done.stdout + done.stderr
     history = everything_in(tmp_path / "history")
     assert pseudonym("raw-id-one").encode() in written and b"ArrowEvalPython" in history
+    assert f"spark.executorEnv.{VARIABLE}".encode() in history  # its value is what is hidden
     for secret in (b"raw-id-one", KEY.encode(), KEY[:20].encode(), KEY.encode().hex().encode()):
         assert secret not in written and secret not in history
     assert list(EVENT_COLUMNS) == list(oracle.LOGGED)

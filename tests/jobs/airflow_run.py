@@ -17,6 +17,8 @@ def structure(dag) -> dict:
             "after": sorted(t.upstream_task_ids),
             "pool": t.pool,
             "retries": t.retries,
+            "at_once": t.max_active_tis_per_dag,
+            "command": t._get_hook()._build_spark_submit_command(t.application),
             "outlets": [a.uri for a in t.outlets],
             "arguments": t.application_args,
         }
@@ -41,6 +43,6 @@ def run(dag, day: str) -> dict:
 
 if __name__ == "__main__":
     module = loaded(sys.argv[1])
-    found = structure(module.dag) | {"deadline": bool(module.dag.deadline)}
+    found = structure(module.dag) | {"deadline_h": [alert.interval.total_seconds() / 3600 for alert in module.dag.deadline or []]}
     found["runs"] = {day: run(module.dag, day) for day in sys.argv[2:]}
     print(json.dumps(found))

@@ -9,8 +9,10 @@ It cannot be that of the other tests: the provider brings a Spark client that cl
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +22,7 @@ import pytest
 from processes import checksums, overlay
 from repository import ROOT
 
+from bannermap.launcher.s3_jars import s3_jar_folder
 from bannermap.platform.cli import run_stage
 from bannermap.platform.config import load_settings
 from bannermap.platform.settings import SampleSettings
@@ -61,17 +64,46 @@ def in_airflow(home: Path, *days: str, **variables: str) -> dict:
 @needs_airflow
 def test_tasks_follow_the_chain_with_retries_a_pool_an_asset_and_one_run_at_a_time(tmp_path):
     found = in_airflow(tmp_path / "a", BANNERMAP_CONFIG="x.yaml:y.yaml")
-    assert (found["runs_at_once"], found["catchup"], found["deadline"]) == (1, False, False)
+    assert (found["runs_at_once"], found["catchup"], found["deadline_h"]) == (1, False, [])
     order = list(CHAIN)
     assert {t: v["after"] for t, v in found["tasks"].items()} == {j: order[n - 1 : n] if n else [] for n, j in enumerate(order)}
-    assert all(t["retries"] == 2 for t in found["tasks"].values())
+    assert all(t["retries"] == 2 and t["at_once"] == 1 for t in found["tasks"].values()), "a backfill may run many days at once"
     assert {t: v["pool"] for t, v in found["tasks"].items() if v["pool"] != "default_pool"} == {"embed_banners": "bannermap_gpu"}
     assert found["tasks"]["build_user_features"]["outlets"] == ["bannermap://user_features/"]
     options = ["--config", "x.yaml", "--config", "y.yaml", "--date", "{{ data_interval_start | ds }}"]
     assert all(t["arguments"] == options for t in found["tasks"].values())
-    more = {"BANNERMAP_PUBLISH": "1", "BANNERMAP_DEADLINE_HOURS": "32", "BANNERMAP_DEADLINE_CALLBACK": "a.b"}
+    more = {
+        "BANNERMAP_PUBLISH": "1",
+        "BANNERMAP_DEADLINE_HOURS": "30",
+        "BANNERMAP_DEADLINE_CALLBACK": "a.b",
+        "BANNERMAP_HOUR": "3",
+    }
     other = in_airflow(tmp_path / "b", **more)
-    assert other["tasks"]["publish_clusters"]["after"] == ["cluster_banners"] and other["deadline"]
+    assert other["tasks"]["publish_clusters"]["after"] == ["cluster_banners"]
+    assert other["deadline_h"] == [27.0], "of a day's 30 hours 3 are over when its data interval begins"
+
+
+@needs_airflow
+@pytest.mark.parametrize("master", ["local[2]", "spark://host:7077", "yarn"])
+def test_a_task_is_submitted_by_the_launcher_with_what_its_master_needs(tmp_path, master):
+    (tmp_path / "cloud.yaml").write_text("paths: {warehouse: s3a://bucket/w}\n")
+    (tmp_path / "spark.conf").write_text("spark.executor.cores 3\n")
+    connection = json.dumps({"conn_type": "spark", "host": master})
+    more = {"BANNERMAP_CONFIG": f"{tmp_path}/cloud.yaml", "BANNERMAP_PROPERTIES": f"{tmp_path}/spark.conf"}
+    found = in_airflow(tmp_path / "a", AIRFLOW_CONN_BANNERMAP_SPARK=connection, **more)
+    for job, task in found["tasks"].items():
+        assert task["command"][0] == str(ROOT / "spark-submit.sh") and job in task["command"]
+    own = {**os.environ, "BANNERMAP_PYTHON": sys.executable, "HADOOP_CONF_DIR": str(tmp_path)}
+    command = [*found["tasks"]["cluster_banners"]["command"], "--print-command"]
+    done = subprocess.run(command, env=own, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    line = shlex.split(done.stdout)
+    job = line.index(str(ROOT / "jobs/cluster_banners.py"))
+    assert line[job + 1 :] == ["--config", f"{tmp_path}/cloud.yaml", "--date", "{{ data_interval_start | ds }}"]
+    given = dict(itertools.pairwise(line[:job]))
+    assert (given["--master"], given["--driver-memory"], given["--properties-file"]) == (master, "4g", f"{tmp_path}/spark.conf")
+    assert "/.venv/jars/" in given["--jars"] and ("/s3-jars/" in given["--jars"]) == s3_jar_folder(ROOT).is_dir()
+    assert ("--archives" in given) == (master != "local[2]")
 
 
 @needs_airflow

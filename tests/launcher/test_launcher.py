@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
@@ -78,6 +79,14 @@ def test_a_command_that_names_s3_is_known_by_its_options_and_configurations(tmp_
         (["--config", f"{tmp_path}/none.yaml", "--date", "2026-01-01"], False),
     ):
         assert names_s3(tmp_path, Wanted("demo", job_options=options)) == told
+    (tmp_path / "spark.conf").write_text("spark.eventLog.dir s3a://bucket/history\n")
+    for options, told in (
+        (["--conf", "spark.kubernetes.file.upload.path=s3a://bucket/up"], True),
+        (["--properties-file", f"{tmp_path}/spark.conf"], True),
+        ([f"--properties-file={tmp_path}/spark.conf"], True),
+        (["--conf", "spark.eventLog.dir=file:///history"], False),
+    ):
+        assert names_s3(tmp_path, Wanted("demo", spark_options=options)) == told
     line = shlex.split(launch("demo", "--set", "paths.warehouse=s3a://b/w", "--print-command").stdout)
     assert ("s3-jars/hadoop-aws" in line[line.index("--jars") + 1]) == s3_jar_folder(ROOT).is_dir()
 
@@ -175,6 +184,22 @@ def fake_home(folder: Path) -> Path:
     (folder / "conf/constraints.txt").write_text("setuptools>=1\n")
     (folder / "pyproject.toml").write_text("[project]\nname = 'nothing'\nversion = '1'\ndependencies = ['absent-of-any-index']\n")
     return folder
+
+
+def test_a_whole_environment_is_used_by_a_user_who_may_not_write_there(tmp_path, monkeypatch):
+    home = fake_home(tmp_path / "home")
+    monkeypatch.delenv("BANNERMAP_PYTHON", raising=False)
+    monkeypatch.setattr(environment.fcntl, "flock", lambda *_: pytest.fail("the lock was taken"))
+    (home / ".venv/bin").mkdir(parents=True)
+    (home / ".venv/bin/python").symlink_to(sys.executable)
+    stamp = {"pins": environment.pins_digest(home), "extras": ["lab"]}
+    (home / ".venv" / environment.STAMP).write_text(json.dumps(stamp))
+    for extras in ((), ("lab",)):
+        assert environment.ensure(home, extras, Path("java")) == home / ".venv/bin/python"
+    assert not (home / ".venv.lock").exists()
+    (home / ".venv.lock").mkdir()  # refuses to be written for root, too
+    with pytest.raises(Problem, match=rf"made in {home}, where this user may not write"):
+        environment.ensure(home, ("experiment",), Path("java"))
 
 
 @pytest.mark.slow

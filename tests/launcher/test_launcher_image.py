@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import stat
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from repository import ROOT
 
+from bannermap.launcher import s3_jars
 from bannermap.launcher.sending import IMAGE_HOME
 
 DOCKER = ROOT / "conf/docker"
@@ -105,11 +107,20 @@ def test_the_image_holds_what_jobs_need_and_where_the_launcher_looks():
     assert "*" in ignored and {source.split("/")[0] for words in copied for source in words[:-1]} == kept
 
 
+def test_the_image_holds_the_jars_that_the_launcher_names_there():
+    (made,) = [rest for word, rest in stages(TEXT)["environment"][1] if word == "RUN"]
+    code = re.search(r'python -c "(.*)"$', made)[1]
+    called = {ast.unparse(node.func) for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)}
+    assert {"environment.ensure", "s3_jars.ensure_s3_jars"} <= called
+    assert s3_jars.s3_jar_folder(Path(IMAGE_HOME)).is_relative_to(Path(IMAGE_HOME) / ".venv")  # the folder that is copied
+    assert (DOCKER / "entrypoint.sh").read_text().count(f"{IMAGE_HOME}}}/.venv/s3-jars/*") == 1
+
+
 def started(tmp_path: Path, *arguments: str, **variables: str) -> list[str]:
     """What the entry point starts, where Spark and Java are scripts that print what they get."""
     for name in ("spark/bin/spark-submit", "java/bin/java"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text('#!/bin/sh\nprintf "%s\\n" "$0" "$@"\n')
+        (tmp_path / name).write_text('#!/bin/sh\necho "$SPARK_DIST_CLASSPATH" > "$0.class_path"\nprintf "%s\\n" "$0" "$@"\n')
         (tmp_path / name).chmod(0o755)
     own = {"SPARK_HOME": f"{tmp_path}/spark", "JAVA_HOME": f"{tmp_path}/java", "PATH": "/usr/bin:/bin", **variables}
     line = ["/bin/bash", str(DOCKER / "entrypoint.sh"), *arguments]
@@ -123,6 +134,12 @@ def test_a_container_becomes_driver_executor_or_what_it_is_told(tmp_path):
     line = started(tmp_path, "driver", *job, SPARK_DRIVER_BIND_ADDRESS="10.0.0.7")
     assert line[:3] == [f"{tmp_path}/spark/bin/spark-submit", "--deploy-mode", "client"] and tuple(line[-5:]) == job
     assert "spark.driver.bindAddress=10.0.0.7" in line
+    class_path = tmp_path / "spark/bin/spark-submit.class_path"
+    assert class_path.read_text() == "/opt/bannermap/.venv/s3-jars/*\n"
+    started(
+        tmp_path, "driver", *job, SPARK_DRIVER_BIND_ADDRESS="10.0.0.7", SPARK_DIST_CLASSPATH="/mine/*", BANNERMAP_HOME="/here"
+    )
+    assert class_path.read_text() == "/mine/*:/here/.venv/s3-jars/*\n"
     given = {"DRIVER_URL": "spark://d@h:1", "EXECUTOR_ID": "3", "EXECUTOR_CORES": "4", "EXECUTOR_MEMORY": "8g"}
     given |= {"APPLICATION_ID": "app", "EXECUTOR_POD_IP": "10.0.0.8", "EXECUTOR_POD_NAME": "pod", "RESOURCE_PROFILE_ID": "1"}
     given |= {"JAVA_OPT_0": "-Da=b c", "JAVA_OPT_1": "-Dd=e"}

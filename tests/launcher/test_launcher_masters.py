@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from repository import ROOT
+from s3_server import BUCKET, client, running_s3, s3_jars, variables
 
 from bannermap.launcher.command import parse, place, spark_submit
 from bannermap.launcher.masters import given_settings, place_of
@@ -101,6 +104,43 @@ def test_kubernetes_takes_python_jars_and_job_from_its_image(home, tmp_path):
     uploaded = "--conf=spark.kubernetes.file.upload.path=s3a://bucket/up"
     options, line, _ = composed(home, *there, uploaded, f"--config={tmp_path}/night.yaml")
     assert options["--files"] == str(tmp_path / "night.yaml") and line[1:] == ["--config=night.yaml"]
+
+
+def test_a_driver_on_kubernetes_gets_jars_for_s3_and_so_does_who_uploads_to_it(home, monkeypatch):
+    (home / ".venv/s3-jars").mkdir()
+    (home / ".venv/s3-jars/s3a.jar").touch()
+    there = ("--master", "k8s://https://host:6443", IMAGE, "--deploy-mode", "cluster")
+    options, _, variables = composed(home, *there, "--set", "paths.warehouse=s3a://bucket/w")
+    assert options["--jars"].split(",")[1] == "local:///opt/bannermap/.venv/s3-jars/s3a.jar"
+    assert f"{home}/.venv/s3-jars/*" in variables["SPARK_DIST_CLASSPATH"].split(":")
+    monkeypatch.setenv("SPARK_DIST_CLASSPATH", "/mine/*")
+    _, _, variables = composed(home, *there, "--conf=spark.kubernetes.file.upload.path=s3a://bucket/up")
+    assert {"/mine/*", f"{home}/.venv/s3-jars/*"} <= set(variables["SPARK_DIST_CLASSPATH"].split(":"))
+    assert "SPARK_DIST_CLASSPATH" not in composed(home, "--master", "k8s://https://host:6443", IMAGE)[2]
+
+
+@pytest.mark.slow
+def test_a_configuration_reaches_s3_before_its_driver_starts(tmp_path):
+    """Spark's own submission for Kubernetes; nobody listens where the cluster should be."""
+    s3_jars()
+    (tmp_path / "night.yaml").write_text("paths: {}\n")
+    words = ["--master", "k8s://https://127.0.0.1:1", IMAGE, "--deploy-mode=cluster", "--config", str(tmp_path / "night.yaml")]
+    words += [f"--conf=spark.kubernetes.file.upload.path=s3a://{BUCKET}/up", "--conf=spark.hadoop.fs.s3a.path.style.access=true"]
+    wanted = parse(["cluster_banners", *words])
+    line, own = spark_submit(ROOT, Path(sys.executable), wanted, place(ROOT, wanted))
+    with running_s3() as port:
+        environment = {**os.environ, **variables(port), **own}
+        process = subprocess.Popen(line, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            end, found = time.monotonic() + 120, []
+            while not any(name.endswith("/night.yaml") for name in found) and time.monotonic() < end:
+                assert process.poll() is None, "Spark gave up before it uploaded anything"
+                time.sleep(0.5)
+                found = [item["Key"] for item in client(port).list_objects_v2(Bucket=BUCKET).get("Contents", [])]
+            assert any(name.endswith("/night.yaml") for name in found)
+        finally:
+            process.kill()
+            process.wait()
 
 
 @pytest.mark.parametrize("master", ("spark://host:7077", "yarn"))

@@ -6,7 +6,9 @@ import hashlib
 import json
 import os
 import random
+import re
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,7 +25,7 @@ from bannermap.platform.config import load_settings
 from bannermap.platform.errors import BusyError, ConfigError
 from bannermap.platform.files import create_new, matches, modified_ms, path_exists, read_text, remove, rename, write_text
 from bannermap.platform.image_cache import ImageCache
-from bannermap.platform.session import our_jars, our_settings
+from bannermap.platform.session import check_s3, our_jars, our_settings
 from bannermap.platform.settings import ClaimSettings
 from bannermap.platform.whole_files import system_of, write_whole
 
@@ -48,13 +50,13 @@ def on_s3(weather):
     system_of.cache_clear()
 
 
-@pytest.fixture(scope="module")
-def hadoop(on_s3, base_settings):
-    """As much of a session as `platform.files` asks for, with the settings of one."""
+@contextmanager
+def hadoop_with(jars: str, given: dict[str, str]):
+    """As much of a session as `platform.files` asks for: Spark's own jars, and these."""
     folder = Path(pyspark.__path__[0]) / "jars"
     bridge = next(folder.glob("py4j-*.jar"))
     port, process = launch_gateway(
-        classpath=":".join([f"{folder}/*", *on_s3.split(",")]),
+        classpath=":".join([f"{folder}/*", *jars.split(",")]),
         jarpath=str(bridge),
         javaopts=["-Xmx200m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"],
         die_on_exit=True,
@@ -64,16 +66,22 @@ def hadoop(on_s3, base_settings):
     gateway = JavaGateway(gateway_parameters=GatewayParameters(port=port))
     try:
         settings = gateway.jvm.org.apache.hadoop.conf.Configuration()
-        given = our_settings(base_settings.spark, [])
         for name, value in given.items():
             settings.set(name.removeprefix("spark.hadoop."), value)
-        settings.set("fs.s3a.endpoint", os.environ["AWS_ENDPOINT_URL"])  # Spark takes it from the environment itself
         context = SimpleNamespace(_jvm=gateway.jvm, _jsc=SimpleNamespace(hadoopConfiguration=lambda: settings))
         yield SimpleNamespace(sparkContext=context, conf=SimpleNamespace(get=lambda name, default=None: default))
     finally:
         gateway.shutdown()
         process.kill()
         process.wait()
+
+
+@pytest.fixture(scope="module")
+def hadoop(on_s3, base_settings):
+    """With the settings of a session; the endpoint Spark takes from the environment itself."""
+    given = {**our_settings(base_settings.spark, []), "fs.s3a.endpoint": os.environ["AWS_ENDPOINT_URL"]}
+    with hadoop_with(on_s3, given) as session:
+        yield session
 
 
 def test_small_files_are_written_read_listed_moved_and_removed(hadoop):
@@ -163,6 +171,15 @@ def test_pictures_are_kept_in_a_bucket(on_s3):
         ("paths.warehouse=s3a://AKIA:wordofmouth@bucket/warehouse", "holds a login"),
         ("paths.images=https://me:wordofmouth@host/images", "holds a login"),
         ("paths.event_log=s3://bucket/events", "write s3a://bucket/events"),
+        ("paths.event_log=s3://AKIA:wordofmouth@bucket/events", "holds a login"),
+        ("paths.warehouse=s3a://AKIA:word/of/mouth+wordofmouth@bucket/warehouse", "holds a login"),
+        ("spark.extra={spark.executorEnv.AWS_SECRET_ACCESS_KEY: wordofmouth}", "is a credential"),
+        ("spark.extra={spark.executorEnv.AWS_ACCESS_KEY_ID: wordofmouth}", "is a credential"),
+        ("spark.extra={spark.executorEnv.BANNERMAP_MONGODB_URI: wordofmouth}", "is a credential"),
+        ("spark.extra={spark.authenticate.secret: wordofmouth}", "is a credential.*--properties-file"),
+        ("spark.extra={spark.ssl.keyStorePassword: wordofmouth}", "is a credential"),
+        ("spark.extra={spark.hadoop.fs.azure.sas.fixed.token.me.dfs.core.windows.net: wordofmouth}", "is a credential"),
+        ("spark.extra={spark.jars.repositories: 'https://me:wordofmouth@host/maven'}", "address with a login"),
     ],
 )
 def test_a_configuration_holds_no_credentials(assignment, told):
@@ -171,11 +188,53 @@ def test_a_configuration_holds_no_credentials(assignment, told):
     assert "wordofmouth" not in str(error.value)
 
 
+ADDRESSES = (
+    *(
+        "paths.warehouse",
+        "paths.banner_log",
+        "paths.event_log",
+        "paths.images",
+        "paths.report",
+        "fetch.image_cache",
+        "spark.master",
+    ),
+    *("encoder.remote.endpoint", "encoder.weights", "encoder.calibration", "analytics.user_attributes", "experiment.out"),
+    *("lab.out", "lab.targets", "lab.pairs", "monitoring.metrics_folder", "sample.out"),
+)
+
+
+@pytest.mark.parametrize("setting", ADDRESSES)
+@pytest.mark.parametrize(
+    "address", ["s3a://AKIA:wordofmouth@bucket/x", "https://wordofmouth@host/x", "hdfs://me:wordofmouth@host/x"]
+)
+def test_no_address_holds_a_login(setting, address):
+    with pytest.raises(ConfigError, match=rf"{setting}: the \w+ address holds a login") as error:
+        load_settings(ROOT / "conf/base.yaml", [], [f"{setting}={address}"])
+    assert "wordofmouth" not in str(error.value)
+
+
 def test_settings_that_name_where_credentials_are_stay_possible(base_settings):
-    extra = "spark.extra={spark.hadoop.fs.s3a.assumed.role.arn: role, spark.hadoop.fs.s3a.endpoint: 'https://s3.example'}"
-    warehouse = "paths.warehouse=abfs://container@account.dfs.core.windows.net/warehouse"
-    settings = load_settings(ROOT / "conf/base.yaml", [], [extra, warehouse])
-    assert settings.paths.warehouse.startswith("abfs://container@")
+    names = {
+        "spark.hadoop.fs.s3a.assumed.role.arn": "role",
+        "spark.hadoop.fs.s3a.endpoint": "https://s3.example",
+        "spark.hadoop.fs.s3a.aws.credentials.provider": "a.Provider",
+        "spark.hadoop.fs.azure.sas.token.provider.type": "a.Provider",
+        "spark.authenticate.secret.file": "/run/secrets/spark",
+        "spark.kubernetes.authenticate.driver.oauthTokenFile": "/run/secrets/token",
+        "spark.kubernetes.executor.secrets.aws": "/run/secrets",
+        "spark.kubernetes.driver.secretKeyRef.BANNERMAP_MONGODB_URI": "mongodb:uri",
+        "spark.executorEnv.BANNERMAP_MONGODB_URI_FILE": "/run/secrets/uri",
+    }
+    addresses = {
+        "paths.warehouse": "abfs://container@account.dfs.core.windows.net/warehouse",
+        "paths.event_log": "hdfs://me@host:8020/events",
+        "paths.banner_log": "s3a://bucket/from:me@example.com",
+        "encoder.remote.endpoint": "https://host:8080/path@v1",
+        "spark.master": "k8s://https://host:6443",
+    }
+    given = [f"{name}={address}" for name, address in addresses.items()]
+    settings = load_settings(ROOT / "conf/base.yaml", [], [f"spark.extra={json.dumps(names)}", *given])
+    assert settings.spark.extra == names and settings.paths.warehouse.startswith("abfs://container@")
     kept = json.dumps(our_settings(base_settings.spark, []))
     assert "DefaultCredentialsProvider" in kept and "secret.key" not in kept
 
@@ -188,3 +247,35 @@ def test_jars_for_s3_come_with_a_path_that_needs_them_only(base_settings, monkey
     names = [Path(j).name for j in our_jars(base_settings.paths)]
     on_s3 = base_settings.paths.model_copy(update={"event_log": "s3a://bucket/events"})
     assert names == ["jars.jar"] and [Path(j).name for j in our_jars(on_s3)] == ["jars.jar", "s3-jars.jar"]
+
+
+def test_a_session_without_jars_for_s3_is_refused_where_spark_reads_it(hadoop, base_settings):
+    on_s3 = base_settings.paths.model_copy(update={"warehouse": ROOT_ON_S3})
+    check_s3(hadoop, on_s3)
+    with hadoop_with("", {}) as other:
+        with pytest.raises(ConfigError, match=r"no jar that Spark was given reads it.*s3-jars"):
+            check_s3(other, on_s3)
+        check_s3(other, base_settings.paths)
+        check_s3(other, None)
+    with hadoop_with("", {"fs.s3a.impl": "org.apache.hadoop.fs.LocalFileSystem"}) as with_its_own:
+        check_s3(with_its_own, on_s3)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "hidden"),
+    [
+        ("spark.kubernetes.driverEnv.BANNERMAP_MONGODB_URI", "x", True),
+        ("spark.yarn.appMasterEnv.MY_DATABASE", "mongodb+srv://me:word@host/", True),
+        ("spark.yarn.appMasterEnv.MY_DATABASE", "mongodb://me:word@host/", True),
+        ("spark.executorEnv.AWS_ACCESS_KEY_ID", "x", True),
+        ("spark.executorEnv.BANNERMAP_PSEUDONYM_KEY", "x", True),
+        ("spark.openlineage.transport.auth.apiKey", "x", True),
+        ("sun.java.command", "org.apache.spark.deploy.SparkSubmit jobs/erase_user.py --user-ids u1", True),
+        ("spark.app.name", "bannermap", False),
+        ("spark.executorEnv.BANNERMAP_HOME", "/opt/bannermap", False),
+        ("spark.master", "spark://host:7077", False),
+    ],
+)
+def test_spark_hides_what_holds_a_secret_by_its_name_or_its_value(base_settings, name, value, hidden):
+    pattern = our_settings(base_settings.spark, [])["spark.redaction.regex"]
+    assert bool(re.search(pattern, name) or re.search(pattern, value)) == hidden

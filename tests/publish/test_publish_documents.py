@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import bson
 import numpy as np
 import pytest
+from dns.exception import Timeout
+from dns.resolver import NXDOMAIN, NoNameservers
 from published_worlds import content, entries, random_world, told_cluster, told_retired
 from pymongo.errors import AutoReconnect, BulkWriteError, NetworkTimeout, OperationFailure, WTimeoutError
 
-from bannermap.platform.errors import ConfigError
+from bannermap.platform.errors import ConfigError, ServiceError
 from bannermap.platform.settings import PublishSettings
 from bannermap.publish.database import Connection, connection_of, may_pass, pause_s
 from bannermap.publish.documents import PAGE_BYTES, batches, documents, members_per_page, plain_names
@@ -119,3 +123,37 @@ def test_a_refused_login_is_said_without_it():
     with pytest.raises(ConfigError, match="the login was refused") as caught:
         Connection(f"mongodb://u:{SECRET}@h", settings).ask(refuse)
     assert SECRET not in str(caught.value) and "MongoDB at h:" in str(caught.value)
+
+
+def resolving(monkeypatch, *failures):
+    """DNS that fails so often, then knows one host."""
+    left = list(failures)
+
+    def resolve(name, kind, **_):
+        if left:
+            raise left.pop(0)
+        if kind == "TXT":
+            raise NXDOMAIN
+        return [SimpleNamespace(target=SimpleNamespace(to_text=lambda omit_final_dot: "h1.cluster.example"), port=27017)]
+
+    monkeypatch.setattr("pymongo.synchronous.srv_resolver._resolve", resolve)
+    return Connection(f"mongodb+srv://u:{SECRET}@all.cluster.example/", PublishSettings(attempts=3, backoff_s=0.0))
+
+
+@pytest.mark.parametrize("failure", [NoNameservers(), Timeout(), OSError("the network is unreachable")])
+def test_hosts_that_dns_cannot_tell_now_are_asked_for_again(failure, monkeypatch):
+    connection = resolving(monkeypatch, failure, failure)
+    with connection.opened() as database:
+        assert database.name == "bannermap" and connection.repeated == 2
+    with pytest.raises(ServiceError, match=f"3 tries, the last ended with {type(failure).__name__}") as caught:
+        resolving(monkeypatch, *[failure] * 3).opened().__enter__()
+    assert SECRET not in str(caught.value) and "all.cluster.example" in str(caught.value)
+
+
+def test_a_name_that_dns_does_not_know_ends_at_once(monkeypatch):
+    with pytest.raises(ConfigError, match=r"BANNERMAP_MONGODB_URI .*NXDOMAIN") as caught:
+        resolving(monkeypatch, NXDOMAIN(), Timeout()).opened().__enter__()
+    assert SECRET not in str(caught.value)
+    for wrong in (f"mongodb+srv://u:{SECRET}@one", f"mongodb+srv://u:{SECRET}@h.example.org:27017"):
+        with pytest.raises(ConfigError):
+            Connection(wrong, PublishSettings(attempts=3, backoff_s=0.0)).opened().__enter__()

@@ -150,11 +150,16 @@ def quoted(line: list[str]) -> str:
 
 
 def names_s3(home: Path, wanted: Wanted) -> bool:
-    """Whether the job reads or writes ``s3a://``, as far as its options and configurations tell."""
-    options = wanted.job_options
-    named = [after for word, after in itertools.pairwise(options) if word == "--config"]
-    named += [word.partition("=")[2] for word in options if word.startswith("--config=")]
-    return wants_s3(options, [home / "conf/base.yaml", *map(Path, named)])
+    """Whether the job or Spark reads or writes ``s3a://``, as far as options, configurations and properties tell."""
+    words = [*wanted.job_options, *wanted.spark_options]
+    files = [*_values(wanted.job_options, "--config"), *_values(wanted.spark_options, "--properties-file")]
+    return wants_s3(words, [home / "conf/base.yaml", _conf_folder(home) / "spark-defaults.conf", *map(Path, files)])
+
+
+def _values(words: list[str], name: str) -> list[str]:
+    """Of an option, given as one word or as two."""
+    apart = [after for word, after in itertools.pairwise(words) if word == name]
+    return apart + [word.partition("=")[2] for word in words if word.startswith(f"{name}=")]
 
 
 def _conf_folder(home: Path) -> Path:

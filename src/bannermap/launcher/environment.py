@@ -41,6 +41,8 @@ def ensure(home: Path, extras: Sequence[str], java: Path) -> Path:
         Problem: it could not be made; the text has the end of pip's.
     """
     folder, wanted = home / ".venv", {"pins": pins_digest(home), "extras": sorted(extras)}
+    if _is_whole(home, extras):
+        return python_path(home)  # without the lock: in an image, say, the user may not write here
     with alone(home):
         made = _stamp(folder)
         if made.get("pins") != wanted["pins"] or not _is_wanted_python(python_path(home)):
@@ -54,6 +56,12 @@ def ensure(home: Path, extras: Sequence[str], java: Path) -> Path:
             # Last: an environment without a stamp was cut short and is made again.
             (folder / STAMP).write_text(json.dumps({**wanted, "extras": everything}))
     return python_path(home)
+
+
+def _is_whole(home: Path, extras: Sequence[str]) -> bool:
+    made = _stamp(home / ".venv")
+    fits = made.get("pins") == pins_digest(home) and set(extras) <= set(made.get("extras", []))
+    return fits and _is_wanted_python(python_path(home))
 
 
 def pins_digest(home: Path) -> str:
@@ -80,6 +88,7 @@ def _is_wanted_python(python: Path) -> bool:
 
 def _make(folder: Path) -> None:
     say(f"making the environment in {folder} (some minutes, once; again only when {PINS} changes)")
+    (folder / STAMP).unlink(missing_ok=True)  # first: with it, another launch would take what is left for whole
     shutil.rmtree(folder, ignore_errors=True)
     try:
         venv.create(folder, with_pip=True, symlinks=True)
@@ -101,8 +110,19 @@ def _install(home: Path, extras: Sequence[str]) -> None:
 
 @contextmanager
 def alone(home: Path) -> Iterator[None]:
-    """Two launches at once must not make one environment together."""
-    with (home / ".venv.lock").open("w") as lock:
+    """Two launches at once must not make one environment together.
+
+    Raises:
+        Problem: this user may not write there.
+    """
+    try:
+        lock = (home / ".venv.lock").open("w")
+    except OSError as error:
+        raise Problem(
+            f"What jobs need has to be made in {home}, where this user may not write ({error.strerror}). "
+            "Run the job there once as the owner."
+        ) from None
+    with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ class Sent:
         options: for spark-submit; lists that were also given are joined with these.
         application: the job's file, as the driver finds it.
         job_options: for the job.
-        variables: which Python tasks and driver run on.
+        variables: for spark-submit: which Python tasks and driver run on, and what it needs itself.
     """
 
     options: dict[str, list[str]]
@@ -56,6 +57,8 @@ def sent_along(home: Path, python: Path, job: str, job_options: list[str], place
     in_image = place.kind == "kubernetes" and place.driver_there
     there = _python_there(place) or str(python)
     own = {"PYSPARK_PYTHON": there, "PYSPARK_DRIVER_PYTHON": there if place.driver_there else str(python)}
+    if in_image:
+        own["SPARK_DIST_CLASSPATH"] = _uploading_with(jar_folders)
     jars = [path for folder in jar_folders for path in sorted(folder.glob("*.jar"))]
     options = {"--jars": [f"local://{_in_image(home, path)}" if in_image else str(path) for path in jars]}
     if needs_archive(place):
@@ -109,6 +112,12 @@ def _with_files(job_options: list[str], place: Place) -> tuple[list[str], list[s
             f"--conf {UPLOADS}=s3a://BUCKET/FOLDER, or build it into the image and give its path there."
         )
     return words, files
+
+
+def _uploading_with(jar_folders: Sequence[Path]) -> str:
+    """Class path of spark-submit: it uploads files from here, to S3 say, and only the driver there gets what --jars names."""
+    given = os.environ.get("SPARK_DIST_CLASSPATH")
+    return os.pathsep.join([*(f"{folder}/*" for folder in jar_folders), *([given] if given else [])])
 
 
 def _in_image(home: Path, path: Path) -> PurePosixPath:

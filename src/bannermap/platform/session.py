@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from bannermap.platform.errors import ConfigError
 from bannermap.platform.settings import Paths, SparkSettings
+from bannermap.platform.settings.places import SECRETS
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -16,6 +18,7 @@ LOCAL = "local[*,4]"
 """All cores of this machine, each task tried four times as on a cluster: with local[*] a job fails with its first Python worker
 that the system kills for memory."""
 OPEN_FILES = "spark.sql.maxConcurrentOutputFileWriters"
+S3 = "s3a://"
 UNASKED = "local[*]"
 """What spark-submit sets where nobody names a master."""
 GATEWAY = "PYSPARK_GATEWAY_PORT"
@@ -27,7 +30,7 @@ RESULTS_DEPEND_ON = frozenset({"spark.sql.session.timeZone", "spark.sql.legacy.p
 
 def our_jars(paths: Paths | None = None) -> list[str]:
     """Jars that set-up put beside the interpreter, for S3 where a path needs them; empty where the cluster brings its own."""
-    on_s3 = paths is not None and any(path.startswith("s3a://") for path in paths.model_dump().values())
+    on_s3 = paths is not None and any(path.startswith(S3) for path in paths.model_dump().values())
     folders = ["jars", *(["s3-jars"] if on_s3 else [])]
     return [str(p) for folder in folders for p in sorted((Path(sys.prefix) / folder).glob("*.jar"))]
 
@@ -38,6 +41,9 @@ def build_session(settings: SparkSettings, paths: Paths | None = None) -> SparkS
     Args:
         settings: the ``spark`` section.
         paths: what the job reads and writes.
+
+    Raises:
+        ConfigError: a path needs S3A, and the jars that spark-submit was given have none.
     """
     from pyspark.sql import SparkSession
 
@@ -47,7 +53,34 @@ def build_session(settings: SparkSettings, paths: Paths | None = None) -> SparkS
         builder = builder.config(name, value)
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel(settings.log_level)
+    try:
+        check_s3(session, paths)
+    except ConfigError:
+        session.stop()
+        raise
     return session
+
+
+def check_s3(session: SparkSession, paths: Paths | None) -> None:
+    """Refuse tables on S3 where nothing reads them; jars that spark-submit was given take the place of ours.
+
+    Raises:
+        ConfigError: Spark finds no class for the scheme.
+    """
+    from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
+
+    read_by_spark = [paths.warehouse, paths.banner_log, paths.event_log] if paths else []
+    if not any(path.startswith(S3) for path in read_by_spark):
+        return
+    jvm: Any = session.sparkContext._jvm
+    context: Any = session.sparkContext._jsc
+    try:
+        jvm.org.apache.hadoop.fs.FileSystem.getFileSystemClass("s3a", context.hadoopConfiguration())
+    except Py4JJavaError:
+        raise ConfigError(
+            f"The configuration names {S3} and no jar that Spark was given reads it. Start the job with ./spark-submit.sh, which "
+            "fetches such jars and hands them over, or name those of .venv/s3-jars to spark-submit, in --jars beside the others."
+        ) from None
 
 
 def is_one_process(spark: SparkSession) -> bool:
@@ -94,12 +127,13 @@ def our_settings(settings: SparkSettings, jars: list[str]) -> dict[str, str]:
         # A task that reads holds a row group's columns whole; by default 128 MB.
         "spark.hadoop.parquet.block.size": str(32 << 20),
         "spark.ui.showConsoleProgress": "false",
-        # Spark's default, and what would show the key of pseudonyms (handed to a cluster's driver as a property), that of a
-        # catalogue of lineage, or the users of erase_user (in the JVM's command line) on the environment page and in the log.
-        "spark.redaction.regex": r"(?i)secret|password|token|access[.]?key|api[.]?key|bannermap_\w*key|erase_user",
+        "spark.redaction.regex": SECRETS,
         # pandas writes nanoseconds, which Spark refuses to read as a timestamp; the readers of logs convert them.
         "spark.sql.legacy.parquet.nanosAsLong": "true",
         "spark.driver.memory": "4g",
+        # What drivers collect is bounded by numbers of pictures and by settings (docs/sizing.md); 1 GiB, Spark's default, would
+        # end a clustering at 30 million pictures, or one whose cells are learned from vectors of 4,096 dimensions.
+        "spark.driver.maxResultSize": "0",
         # The same chain as boto3's and pyarrow's; Hadoop's own default leaves out shared files and the roles of containers.
         "spark.hadoop.fs.s3a.aws.credentials.provider": "software.amazon.awssdk.auth.credentials.DefaultCredentialsProvider",
     }

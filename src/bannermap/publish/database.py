@@ -16,6 +16,7 @@ from bannermap.platform.errors import BannermapError, ConfigError, ServiceError
 from bannermap.platform.settings import PublishSettings
 
 if TYPE_CHECKING:
+    from pymongo import MongoClient
     from pymongo.database import Database
 
 SCHEMES = ("mongodb", "mongodb+srv")
@@ -48,19 +49,13 @@ class Connection:
 
         Raises:
             ConfigError: the address cannot be one.
+            ServiceError: DNS, which knows the hosts of mongodb+srv, stayed away.
         """
-        from pymongo import MongoClient, ReadPreference
-        from pymongo.errors import PyMongoError
+        from pymongo import ReadPreference
         from pymongo.read_concern import ReadConcern
         from pymongo.write_concern import WriteConcern
 
-        limits = {"serverSelectionTimeoutMS": self.settings.select_timeout_s, "socketTimeoutMS": self.settings.write_timeout_s}
-        milliseconds: dict[str, Any] = {name: int(seconds * 1000) for name, seconds in limits.items()}
-        milliseconds["connectTimeoutMS"] = milliseconds["serverSelectionTimeoutMS"]
-        try:
-            client: MongoClient[dict[str, Any]] = MongoClient(self.uri, appname="bannermap", **milliseconds)
-        except (PyMongoError, ValueError) as error:  # its text may quote the address
-            raise ConfigError(_unusable(self.settings.uri_variable, type(error).__name__)) from None
+        client = self.ask(self._client)
         timeout_ms = int(self.settings.write_timeout_s * 1000)
         try:
             yield client.get_database(
@@ -71,6 +66,21 @@ class Connection:
             )
         finally:
             client.close()
+
+    def _client(self) -> MongoClient[dict[str, Any]]:
+        """Connects to nothing yet, but asks DNS for the hosts of mongodb+srv."""
+        from pymongo import MongoClient
+        from pymongo.errors import PyMongoError
+
+        limits = {"serverSelectionTimeoutMS": self.settings.select_timeout_s, "socketTimeoutMS": self.settings.write_timeout_s}
+        milliseconds: dict[str, Any] = {name: int(seconds * 1000) for name, seconds in limits.items()}
+        milliseconds["connectTimeoutMS"] = milliseconds["serverSelectionTimeoutMS"]
+        try:
+            return MongoClient(self.uri, appname="bannermap", **milliseconds)
+        except (PyMongoError, ValueError) as error:  # its text may quote the address
+            if may_pass(error):
+                raise
+            raise ConfigError(_unusable(self.settings.uri_variable, _kind(error))) from None
 
     def ask(self, work: Callable[[], Result]) -> Result:
         """What an operation returns, tried again while the database is away; so it must give the same when it is repeated.
@@ -107,7 +117,7 @@ class Connection:
         if attempt < self.settings.attempts:
             return None
         return ServiceError(
-            f"MongoDB at {self.hosts} is away: {attempts(attempt)}, the last ended with {type(error).__name__}. Readers see what "
+            f"MongoDB at {self.hosts} is away: {attempts(attempt)}, the last ended with {_kind(error)}. Readers see what "
             "was published before, the warehouse is as it was; run the same command again when the database is back."
         )
 
@@ -134,15 +144,25 @@ def pause_s(first_s: float, attempt: int, chance: float) -> float:
 
 
 def may_pass(error: Exception) -> bool:
-    """Whether an error is of the network, of a change of the primary, or of a time limit, rather than of the operation."""
-    from pymongo.errors import BulkWriteError, ConnectionFailure, OperationFailure, WTimeoutError
+    """Whether an error is of the network or DNS, of a change of the primary, or of a time limit, rather than of the operation."""
+    from pymongo.errors import BulkWriteError, ConfigurationError, ConnectionFailure, OperationFailure, WTimeoutError
 
+    if isinstance(error, ConfigurationError):
+        return _dns_is_away(error.__cause__)
     if isinstance(error, BulkWriteError):
         errors = error.details.get("writeErrors", [])
         return all(e.get("code") in PASSING for e in errors)  # without any, the acknowledgement alone failed
     if isinstance(error, ConnectionFailure | WTimeoutError):
         return True
     return isinstance(error, OperationFailure) and error.code in PASSING
+
+
+def _dns_is_away(cause: BaseException | None) -> bool:
+    """Nobody answered, or nobody who could; that there is no such name is an answer."""
+    from dns.exception import Timeout
+    from dns.resolver import NoNameservers
+
+    return isinstance(cause, Timeout | NoNameservers | OSError)
 
 
 def connection_of(settings: PublishSettings) -> Connection:
@@ -193,6 +213,13 @@ def _unusable(name: str, why: str) -> str:
         f"What the environment variable {name} holds cannot be an address of MongoDB ({why}). It looks like "
         "mongodb://user:password@host:27017/?authSource=admin, with %-escapes for : / ? # [ ] @ in user and password."
     )
+
+
+def _kind(error: Exception) -> str:
+    """The class of an error; of one that only wraps another, that one's. Its text may quote the address."""
+    from pymongo.errors import ConfigurationError
+
+    return type(error.__cause__ if isinstance(error, ConfigurationError) and error.__cause__ else error).__name__
 
 
 def _said(error: Exception) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from bannermap.platform.settings.common import Positive, Seconds, Section
+from bannermap.platform.settings.places import Address
 
 
 class OcrSettings(Section):
@@ -42,7 +43,7 @@ class AnalyticsSettings(Section):
     min_tag_lift: Annotated[float, Field(ge=1.0)]
     read_images: bool
     ocr: OcrSettings
-    user_attributes: str | None
+    user_attributes: Address | None
     user_attribute_ids: Literal["logged", "stored"]
     audience_event: Literal["request", "impression", "click"]
     min_audience_users: Annotated[int, Field(ge=2)]

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from bannermap.platform.settings.common import Positive, Seconds, Section, VariableName
+from bannermap.platform.settings.places import Address
 
 OWN_SCHEMES = ("file", "http", "https", "s3")
 CACHE_SCHEMES = ("file", "s3", "s3a", "gs", "hdfs", "abfs", "abfss")
@@ -39,7 +40,7 @@ class FetchSettings(Section):
     retry_after_days: Annotated[int, Field(ge=0)]
     give_up_after_days: Annotated[int, Field(ge=0)]
     retry_also: tuple[str, ...]
-    image_cache: str | None
+    image_cache: Address | None
 
     @field_validator("schemes")
     @classmethod
@@ -100,7 +101,7 @@ class DecodeSettings(Section):
 class RemoteSettings(Section):
     """An HTTP endpoint that makes vectors; used by `encoder.name: remote`."""
 
-    endpoint: str | None
+    endpoint: Address | None
     model: str | None
     key_variable: VariableName | None
     deadline_s: Seconds
@@ -112,14 +113,14 @@ class EncoderSettings(Section):
     """Which encoder makes vectors, and what it looks at."""
 
     name: Literal["perceptual", "dinov2", "hf", "clip", "remote"]
-    weights: str | None
+    weights: Address | None
     resize_mode: Literal["resize", "letterbox", "grid", "center_crop"] | None
     resolution_px: Annotated[int, Field(ge=14, le=2048)] | None
     trim_borders: bool
     emphasis_strength: Annotated[float, Field(ge=0.0, le=100.0)]
     precision: Literal["auto", "fp32", "bf16"]
     gpu_per_task: Annotated[float, Field(ge=0.0, le=16.0)]
-    calibration: str | None
+    calibration: Address | None
     batch_images: Annotated[int, Field(ge=1, le=4096)]
     max_batch_tokens: Annotated[int, Field(ge=16, le=10_000_000)]
     chain: tuple[EncoderLink, ...]
@@ -130,10 +131,10 @@ class EncoderLink(Section):
     """A further encoder of a chain. These keys are its own, null where they are not given; the others are the first one's."""
 
     name: Literal["perceptual", "dinov2", "hf", "clip", "remote"]
-    weights: str | None = None
+    weights: Address | None = None
     resize_mode: Literal["resize", "letterbox", "grid", "center_crop"] | None = None
     resolution_px: Annotated[int, Field(ge=14, le=2048)] | None = None
-    calibration: str | None = None
+    calibration: Address | None = None
 
 
 EncoderSettings.model_rebuild()

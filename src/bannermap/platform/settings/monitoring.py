@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 
 from bannermap.platform.errors import nearest
 from bannermap.platform.settings.common import Section
+from bannermap.platform.settings.places import Address
 from bannermap.platform.status import SCHEDULED
 
 
@@ -15,7 +16,7 @@ class MonitoringSettings(Section):
     """See docs/operations.md."""
 
     due_hours: dict[str, Annotated[float, Field(ge=0.0, le=24.0 * 31)]] = Field(default_factory=dict)
-    metrics_folder: str | None = None
+    metrics_folder: Address | None = None
 
     @field_validator("due_hours")
     @classmethod

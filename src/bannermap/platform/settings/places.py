@@ -7,34 +7,46 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-CREDENTIALS = re.compile(
-    r"fs\.s3[an]?\..*(access\.?key|secret|session\.token)|fs\.azure\..*(account\.key|secret|password|sas\.)"
-    r"|fs\.gs\..*(private\.key|secret|token)",
-    re.IGNORECASE,
+SECRETS = (
+    r"(?i)secret|password|token|access[._]?key|api[._]?key|account[.]key\b|private[.]?key|fs[.]azure[.]sas[.]"
+    r"|bannermap_\w*key|bannermap_\w*uri|mongodb(\+srv)?://|erase_user"
 )
-"""Settings of Hadoop that are keys themselves. Names of files, providers and roles are none."""
+"""For Spark, which matches names of settings and their values, and hides the value of either: on the environment page, in the log
+and in event logs. Beside keys it finds MongoDB's address, the key of pseudonyms and that of a catalogue of lineage, which reach a
+cluster's driver as properties, and the users of erase_user, who stand in the JVM's command line."""
+NO_SECRETS = re.compile(
+    r"(?i)(file|path|name|provider|binding|class|enabled|required|length|bits|type|interval|exclude)$"
+    r"|^spark\.kubernetes\.(driver|executor)\.(secrets|secretKeyRef)\."
+)
+"""Settings that say where a key is, or how keys are dealt with."""
+LOGIN = re.compile(r"(?i)://[^\s/@]*:[^\s/@]*@|(https?|s3[an]?)://[^\s/@]*@|s3[an]?://[^\s/@]*:[^\s@]*@")
+"""A name and a password, or for http and S3, where it may be a key, a name alone; abfs has container@account. Keys of S3 hold
+slashes, and nothing else there holds a colon."""
 MEND = "leave it to the standard chain: environment, shared files, the machine's role (docs/object_stores.md)"
+SPARKS_MEND = f"{MEND}, or give what is Spark's own to spark-submit, in a file for --properties-file that only you can read"
 
 
 def _without_credentials(address: str) -> str:
     """An address; its text, which may be a key, is never part of the message."""
-    scheme, separator, rest = address.partition("://")
-    host = rest.partition("/")[0]
-    if separator and "@" in host and (":" in host or scheme.startswith("s3")):  # abfs has container@account
+    if LOGIN.search(address):
+        scheme = address.partition("://")[0]
         raise ValueError(f"the {scheme} address holds a login, which would be kept in `runs` and in logs; {MEND}")
     return address
 
 
 def _known_to_spark(address: str) -> str:
+    _without_credentials(address)  # first: the other message repeats the address
     if address.startswith(("s3://", "s3n://")):
         raise ValueError(f"Spark reaches S3 by the scheme s3a: write s3a://{address.partition('://')[2]}")
-    return _without_credentials(address)
+    return address
 
 
 def _settings_without_credentials(extra: dict[str, str]) -> dict[str, str]:
-    for name in extra:
-        if CREDENTIALS.search(name):
-            raise ValueError(f"{name} is a credential, which would be kept in `runs` and in logs; {MEND}")
+    for name, value in extra.items():
+        if re.search(SECRETS, name) and not NO_SECRETS.search(name):
+            raise ValueError(f"{name} is a credential, which would be kept in `runs` and in logs; {SPARKS_MEND}")
+        if LOGIN.search(value):
+            raise ValueError(f"{name} holds an address with a login, which would be kept in `runs` and in logs; {SPARKS_MEND}")
     return extra
 
 

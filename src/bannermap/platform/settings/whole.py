@@ -35,7 +35,7 @@ class SparkSettings(Section):
     """What the session is built with; spark-submit's own options win."""
 
     app_name: str
-    master: str | None
+    master: Address | None
     shuffle_partitions: Positive
     arrow_batch_rows: Annotated[int, Field(ge=1, le=10_000)]
     log_level: Literal["ERROR", "WARN", "INFO"]
@@ -187,7 +187,7 @@ class SampleSettings(Section):
     days: Annotated[int, Field(ge=1, le=60)]
     seed: Annotated[int, Field(ge=0)]
     taste_log_odds: Annotated[float, Field(ge=0.0, le=20.0)] = 6.0
-    out: str
+    out: Address
 
 
 class Settings(Section):
