@@ -11,6 +11,7 @@ from daily_world import Shown, day, growing_world, store
 from test_clustering_identity import naive_matches
 
 from bannermap.clustering.job import STAGE
+from bannermap.clustering.transforms import pictures_with_vectors
 from bannermap.platform.cli import run_stage
 from bannermap.platform.storage import Warehouse
 from bannermap.platform.tables import (
@@ -19,6 +20,7 @@ from bannermap.platform.tables import (
     CLUSTERINGS,
     CLUSTERS,
     DUPLICATE_SETS,
+    EMBEDDINGS,
     NEAR_DUPLICATES,
     THEMES,
 )
@@ -222,3 +224,31 @@ def test_an_older_day_made_anew_marks_the_later_ones_until_they_are_run_in_order
             name = one["clustering_id"]
             assert sorted(map(str, rows_of(corrected, table, name))) == sorted(map(str, rows_of(lived, table, name)))
     assert all(str(rows_of(corrected, CLUSTERS, name)) == rows for name, rows in published.items())
+
+
+def test_vectors_that_come_late_make_a_clustering_beside_the_first(spark, settings, banners, tmp_path):
+    """Of an encoder that was away for some pictures, and made their vectors after the day was clustered and published."""
+    warehouse = Warehouse(spark, str(tmp_path / "late"))
+    for number in range(2):
+        store(warehouse, [b for b in banners if b.days[0] <= number], range(number, number + 1))
+    whole, missing = warehouse.read(EMBEDDINGS).persist(), f"c-{next(b.banner_id for b in banners if b.days[0] == 0)}"
+    warehouse.merge(EMBEDDINGS, whole.where(f"content_hash != '{missing}'"), delete_absent_where="true")
+    for number in range(2):
+        run_stage(STAGE, warehouse, settings, day(number))
+    first = clusterings(warehouse)
+    published = {c["clustering_id"]: str(rows_of(warehouse, CLUSTER_MEMBERS, c["clustering_id"])) for c in first}
+    warehouse.insert_new(EMBEDDINGS, whole)
+    run_stage(STAGE, warehouse, settings, day(0))
+    states = {(r["dt"], r["sequence"]): r["state"] for r in warehouse.read(CLUSTERINGS).collect()}
+    assert states == {(day(0), 1): "superseded", (day(0), 2): "current", (day(1), 1): "stale"}
+    assert {name: str(rows_of(warehouse, CLUSTER_MEMBERS, name)) for name in published} == published
+
+
+def test_a_picture_has_the_vector_of_the_first_of_its_files_that_has_one(spark):
+    pictures = spark.createDataFrame(
+        [("b1", "p", "c1"), ("b2", "p", "c2"), ("b3", "p", "c3"), ("b4", "q", "c4"), ("b5", "r", "c5")],
+        "banner_id string, pixel_hash string, content_hash string",
+    )
+    vectors = spark.createDataFrame([("c2", [2.0]), ("c3", [3.0]), ("c5", [5.0])], "content_hash string, vector array<float>")
+    found = pictures_with_vectors(pictures, vectors).collect()
+    assert sorted((r["node_id"], r["banners"], r["vector"]) for r in found) == [("p", 3, [2.0]), ("r", 1, [5.0])]

@@ -9,7 +9,7 @@ import pytest
 
 from bannermap.embedding.frames import IMAGES
 from bannermap.embedding.statuses import FINAL_FAILURES, STATUSES
-from bannermap.embedding.transforms import fetch_rows, pairs_to_fetch
+from bannermap.embedding.transforms import fetch_rows, fetched_on_later_days, pairs_to_fetch
 from bannermap.platform.tables import BANNER_DAYS, IMAGE_FETCHES
 
 START = datetime.date(2026, 2, 25)
@@ -68,6 +68,11 @@ class World:
         return self.spark.createDataFrame([tuple(r.values()) for r in made], IMAGES.schema)
 
 
+def dated(rows: list) -> dict[tuple, dict]:
+    """Banner and address -> what the policy looks at."""
+    return {(r.banner_id, r.image_url): {c: r[c] for c in ("status", "fetched_dt", "first_failed_dt")} for r in rows}
+
+
 POLICIES = [(1, 1, 2, ()), (2, 0, 1, ("too_large", "timeout"))]
 
 
@@ -76,7 +81,7 @@ def test_a_day_fetches_what_the_naive_loop_fetches(spark, base_settings, seed, r
     changes = {"retry_after_days": retry_after, "give_up_after_days": give_up_after, "retry_also": retry_also}
     settings = base_settings.fetch.model_copy(update=changes)
     world = World(spark, seed)
-    kinds = {"new": 0, "again": 0, "left": 0}
+    kinds = {"new": 0, "again": 0, "left": 0, "of a later day": 0}
     for number in (2, 0, 2, 1, 3, 4):
         day, pairs = day_of(number), set(world.seen[number].items())
         expected = {p for p in pairs if naive_due(world.table.get(p), day, settings)}
@@ -84,12 +89,15 @@ def test_a_day_fetches_what_the_naive_loop_fetches(spark, base_settings, seed, r
         assert {(r.banner_id, r.image_url) for r in frame.collect()} == expected
         rows = fetch_rows(frame, world.images(expected, number), day).collect()
         naive = {p: naive_row(world.table.get(p), world.outcome[p[1], number], day) for p in expected}
-        made = {(r.banner_id, r.image_url): {c: r[c] for c in ("status", "fetched_dt", "first_failed_dt")} for r in rows}
-        assert made == naive and len(rows) == len(naive)
+        assert dated(rows) == naive and len(rows) == len(naive)
+        later = {p: row for p, row in world.table.items() if p in pairs and row["status"] == "ok" and row["fetched_dt"] > day}
+        earlier = fetched_on_later_days(world.today(number), world.stored(), day).collect()
+        assert dated(earlier) == {p: row | {"fetched_dt": day} for p, row in later.items()} and len(earlier) == len(later)
         kinds["new"] += len(expected - set(world.table))
         kinds["again"] += len(expected & set(world.table))
         kinds["left"] += len(pairs - expected)
-        world.table |= naive
+        kinds["of a later day"] += len(later)
+        world.table |= naive | dated(earlier)
         if retry_after:
             assert not any(naive_due(world.table[p], day, settings) for p in pairs), "a rerun of the day fetches nothing"
     assert min(kinds.values()) > 10

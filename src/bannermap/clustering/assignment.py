@@ -25,6 +25,7 @@ from bannermap.clustering.frames import (
 )
 from bannermap.clustering.scores import pair_cosines
 from bannermap.clustering.themes import ThemeFit, nearest_themes
+from bannermap.clustering.transforms import pictures_with_vectors
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -62,10 +63,7 @@ def picture_vectors(contents: DataFrame, vectors: DataFrame) -> DataFrame:
         contents: pixel_hash, content_hash; a picture may have several.
         vectors: `EMBEDDINGS` of one encoder.
     """
-    held = contents.join(vectors.select("content_hash"), "content_hash", "left_semi")
-    smallest = held.groupBy("pixel_hash").agg(F.min("content_hash").alias("content_hash"))
-    joined = smallest.join(vectors, "content_hash")
-    return CLUSTERED_VECTORS.select(joined.withColumnRenamed("pixel_hash", "node_id"))
+    return CLUSTERED_VECTORS.select(pictures_with_vectors(contents, vectors))
 
 
 def assigned_pictures(

@@ -77,10 +77,11 @@ def run(context: JobContext) -> None:
         known = known_clusterings(context)
         previous = previous_clustering(known, day, encoder_id)
         before, cells_id = previous.clustering_id if previous else None, in_force.cells.cells_id if in_force else None
-        name = t.clustering_id(pictures, day, encoder_id, settings.clustering, before, cells_id)
+        digest = t.vectors_digest(nodes)
+        name = t.clustering_id(pictures, digest, day, encoder_id, settings.clustering, before, cells_id)
     with context.phase("recall lists"):
         kept = kept_search(in_force.cells, lists, nodes, settings.clustering) if in_force and lists is not None else None
-    left = _checkpoints(context, nodes, name)
+    left = _checkpoints(context, name, digest)
     clustered = cluster_nodes(nodes, settings.clustering, name, context.phase, theme_starts(context, previous), kept, left)
     found = clustered.found
     context.run.metrics.update(search_figures(clustered.audit, clustered.weakest_link) | found.figures())
@@ -167,14 +168,11 @@ def _usable_nodes(context: JobContext, pictures: DataFrame, encoder_id: str, lis
     return nodes
 
 
-def _checkpoints(context: JobContext, nodes: DataFrame, name: str) -> Checkpoints:
+def _checkpoints(context: JobContext, name: str, vectors: str) -> Checkpoints:
     """Under the clustering's name and a hash of its numbered vectors and of the code's version: all that follows from them."""
-    spark = context.warehouse.spark
-    lanes = [F.sum(F.xxhash64(F.lit(seed), "node_id", "vector").cast("decimal(38,0)")) for seed in (0, 1)]
-    rows = nodes.agg(F.count("*"), *lanes).collect()[0]
-    digest = hashlib.sha256(str((__version__, CHECKPOINT_VERSION, *rows)).encode()).hexdigest()[:12]
+    digest = hashlib.sha256(str((__version__, CHECKPOINT_VERSION, vectors)).encode()).hexdigest()[:12]
     folder = f"{context.warehouse.root.rstrip('/')}/_staging/{context.run.job}/{name}-{digest}"
-    return Checkpoints(spark, folder, keeps=not context.warehouse.read_only)
+    return Checkpoints(context.warehouse.spark, folder, keeps=not context.warehouse.read_only)
 
 
 def _write_neighbours(context: JobContext, found: Found, nodes: DataFrame, lists: DataFrame | None, encoder_id: str) -> None:

@@ -77,10 +77,14 @@ def unretired(pictures: DataFrame, day: datetime.date, rebuilt: datetime.date, r
 
 
 def pictures_with_vectors(pictures: DataFrame, vectors: DataFrame) -> DataFrame:
-    """One row per distinct picture: node_id, banners, vector (of the smallest content_hash among equal pixels)."""
-    grouped = pictures.groupBy("pixel_hash").agg(F.count("*").alias("banners"), F.min("content_hash").alias("content_hash"))
-    joined = grouped.join(vectors, "content_hash")
-    return joined.select(F.col("pixel_hash").alias("node_id"), "banners", "vector")
+    """One row per distinct picture that has a vector: node_id, banners, vector.
+
+    The vector is that of the smallest content_hash that has one: of files with equal pixels, an encoder that was away left some.
+    """
+    held = pictures.join(vectors.select("content_hash", F.lit(True).alias("held")), "content_hash", "left")
+    smallest = F.min(F.when(F.col("held"), F.col("content_hash"))).alias("content_hash")
+    grouped = held.groupBy("pixel_hash").agg(F.count("*").alias("banners"), smallest)
+    return grouped.join(vectors, "content_hash").select(F.col("pixel_hash").alias("node_id"), "banners", "vector")
 
 
 def vector_faults(rows: DataFrame, dimensions: int) -> DataFrame:
@@ -134,24 +138,32 @@ def numbered_nodes(rows: DataFrame) -> DataFrame:
     return NODES.select(local.withColumns({"node": offset + place, **lanes}))
 
 
+def vectors_digest(nodes: DataFrame) -> str:
+    """A hash of `NODES`: how many, and each with its vector, in any order."""
+    lanes = [F.sum(F.xxhash64(F.lit(seed), "node_id", "vector").cast("decimal(38,0)")) for seed in (0, 1)]
+    rows = nodes.agg(F.count("*"), *lanes).collect()[0]
+    return hashlib.sha256(str(tuple(rows)).encode()).hexdigest()
+
+
 def clustering_id(
     pictures: DataFrame,
+    vectors: str,
     day: datetime.date,
     encoder_id: str,
     settings: ClusteringSettings,
     previous: str | None,
     cells_id: str | None,
 ) -> str:
-    """A name for what goes in: the day, and a hash of banners with their pictures, encoder, rule, the clustering before, and
-    the cells in force (none where the day learns its own).
+    """A name for what goes in: the day, and a hash of banners with their pictures, these with their vectors (`vectors_digest`),
+    encoder, rule, the clustering before, and the cells in force (none where the day learns its own).
 
     Late input for the same day, or for one before it, gives another name, so what was published under the first stays what it
-    was.
+    was. Vectors can be late, too: of an encoder that was away, or imported.
     """
     lanes = [F.sum(F.xxhash64(F.lit(seed), "banner_id", "pixel_hash", "is_retired").cast("decimal(38,0)")) for seed in (0, 1)]
     digest = pictures.agg(F.count("*"), *lanes).collect()[0]
     rule = settings_json(settings.model_copy(update=dict.fromkeys(LAYOUT_SETTINGS)))
-    text = "\n".join([*(str(v) for v in digest), encoder_id, rule, previous or "", cells_id or ""])
+    text = "\n".join([*(str(v) for v in digest), vectors, encoder_id, rule, previous or "", cells_id or ""])
     return f"{day.isoformat()}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 

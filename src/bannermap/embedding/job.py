@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def run(context: JobContext) -> None:
-    """Fetch, decode and encode what is new among the day's banners.
+    """Fetch, decode and encode what is new among the day's banners; what a later day's run has fetched counts as this day's.
 
     Tasks leave each finished batch aside. Bytes are written before vectors and vectors before the fetch rows that say "done": a
     run that was killed anywhere is completed by running it again, and a second run fetches and encodes nothing.
@@ -51,7 +51,9 @@ def run(context: JobContext) -> None:
     with context.phase("write image_fetches"):
         rows = t.fetch_rows(pairs, images, context.dt).persist()
         _count(context, rows)
-        warehouse.merge(IMAGE_FETCHES, rows)
+        earlier = t.fetched_on_later_days(today, fetches, context.dt).persist()
+        context.run.metrics["pictures_of_later_days"] = earlier.count()
+        warehouse.merge(IMAGE_FETCHES, rows.unionByName(earlier))
     workshop.clear()
     warehouse.spark.catalog.clearCache()
 

@@ -44,6 +44,22 @@ def pairs_to_fetch(today: DataFrame, fetches: DataFrame, day: datetime.date, set
     return wanted.select("banner_id", "image_url", "first_failed_dt")
 
 
+def fetched_on_later_days(today: DataFrame, fetches: DataFrame, day: datetime.date) -> DataFrame:
+    """`IMAGE_FETCHES` of the day's pictures that a later day's run has fetched, now as this day's.
+
+    What reads only what was there by a day finds them then, as if the days had come in order.
+
+    Args:
+        today: banner_days of the day.
+        fetches: image_fetches.
+        day: the day.
+    """
+    later = fetches.where((F.col("status") == OK) & (F.col("fetched_dt") > F.lit(day))).alias("known")
+    shown = today.select("banner_id", "image_url").alias("shown")
+    same = (F.col("known.banner_id") == F.col("shown.banner_id")) & F.col("known.image_url").eqNullSafe(F.col("shown.image_url"))
+    return IMAGE_FETCHES.select(later.join(shown, same, "left_semi").withColumn("fetched_dt", F.lit(day)))
+
+
 def addresses_of(pairs: DataFrame) -> DataFrame:
     """`ADDRESSES` of pairs: an address that several banners share is fetched once."""
     return ADDRESSES.select(pairs).distinct()

@@ -20,7 +20,7 @@ IMAGE_FETCHES = Table(
         "width": "int: pixels, after EXIF orientation",
         "height": "int: pixels, after EXIF orientation",
         "frames": "int: number of frames",
-        "fetched_dt": "date: day whose run fetched it, or tried to last",
+        "fetched_dt": "date: day whose run fetched it, the earliest that shows it; or tried to last",
         "first_failed_dt": "date: day of the first of its failures, from which giving up counts; null where status is ok",
     },
     key=("banner_id", "image_url"),
