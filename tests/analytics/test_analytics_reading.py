@@ -59,6 +59,18 @@ def test_whatever_the_program_does_is_a_row(asked, tmp_path, body, status, text)
     assert read_text(picture("SALE"), by) == (status, text)
 
 
+def test_a_picture_is_read_upright_and_no_other_entry_of_exif_with_it(asked, tmp_path, monkeypatch):
+    def refused(*_: object) -> None:
+        raise AssertionError("entries of strangers are parsed")
+
+    target, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (300, 100), "white").save(target, "PNG", exif=exif)
+    monkeypatch.setattr("PIL.Image.Exif.load", refused)
+    size = "import struct; print(*struct.unpack('>II', sys.stdin.buffer.read()[16:24]))"
+    assert read_text(target.getvalue(), Reader(asked.analytics.ocr, "1", program(tmp_path, size))) == ("ok", "200 600")
+
+
 def test_pictures_that_are_none_or_too_large_reach_no_program(asked):
     by = Reader(asked.analytics.ocr.model_copy(update={"max_pixels": 100}), "1", "/nowhere/tesseract")
     assert read_text(b"GIF89a", by) == ("undecodable", None)

@@ -44,6 +44,14 @@ def test_equal_vectors_make_one_cell_and_are_not_split_for_ever():
     assert len(split_cells(centroids, np.array([50]), same, rows_per_cell=5, seed=0)) == 1
 
 
+def test_opposite_vectors_whose_mean_has_no_direction_keep_a_cell():
+    opposite = np.float32([[1, 0], [-1, 0], [0, 1], [0, -1]])
+    for cells in (1, 2, 4):
+        centroids = learn_cells(opposite, cells, seed=7)
+        assert 1 <= len(centroids) <= cells and np.allclose(np.linalg.norm(centroids, axis=1), 1.0)
+    assert learn_cells(opposite, 1, seed=7).tolist()[0] in opposite.tolist()
+
+
 def test_a_cell_that_holds_too_much_is_split_and_the_others_stay():
     rng = np.random.default_rng(3)
     blob = unit(np.r_[[np.eye(6)[0]] * 200] + 0.2 * rng.normal(size=(200, 6)))

@@ -11,8 +11,8 @@ import pytest
 from hostile_images import chunk, png
 from PIL import Image, ImageOps
 
-from bannermap.embedding.decoding.decode import decode, decode_pixels
-from bannermap.embedding.decoding.exif import orientation, upright
+from bannermap.embedding.decoding.decode import decode
+from bannermap.platform.exif import orientation, upright
 
 RNG = np.random.default_rng(11)
 HEIGHT, WIDTH = 19, 23
@@ -55,7 +55,6 @@ def assert_shows(data: bytes, settings, expected: np.ndarray, off_by: float = 0.
     assert shown.dtype == np.uint8 and shown.flags.c_contiguous
     wanted = np.broadcast_to(expected if expected.ndim == 3 else expected[:, :, None], (HEIGHT, WIDTH, 3))
     assert np.abs(shown - wanted.astype(float)).max() <= off_by
-    assert np.array_equal(shown, decode_pixels(data, settings, 64))
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])

@@ -10,11 +10,8 @@ import pytest
 from hostile_images import gif
 from PIL import Image
 
-from bannermap.embedding.decoding.decode import decode, decode_pixels, hash_frames
+from bannermap.embedding.decoding.decode import decode, hash_frames
 from bannermap.embedding.decoding.frames import FRAMES_LOOKED_AT, information, looked_at
-from bannermap.embedding.decoding.resizing import fitted
-from bannermap.embedding.encoders.interface import encode_pictures
-from bannermap.embedding.encoders.perceptual import PerceptualEncoder
 
 COLOURS = np.array([[0, 0, 0], [255, 0, 0], [0, 200, 0], [20, 40, 250]])
 SIDE = 12
@@ -87,7 +84,6 @@ def test_frames_of_other_animations_are_counted_and_hashed(kind, options, settin
     shown = decode(data, settings)
     assert (shown.format, shown.frames) == (kind.lower(), 4)
     assert shown.pixel_hash == hash_frames(160, 120, [f.tobytes() for f in frames])
-    assert np.array_equal(decode_pixels(data, settings, 20), shown.pixels)
 
 
 def test_an_animated_avif_has_its_frames(settings):
@@ -164,39 +160,3 @@ def test_of_equal_frames_the_earliest_is_the_picture_and_few_are_looked_at(setti
     assert information(a) == information(mirrored)
     assert np.array_equal(decode(animation([a, mirrored, a]), settings).pixels, a)
     assert np.array_equal(decode(animation([mirrored, a, mirrored]), settings).pixels, mirrored)
-
-
-def jpeg(pixels: np.ndarray, **options) -> bytes:
-    target = io.BytesIO()
-    Image.fromarray(pixels).save(target, "JPEG", quality=90, **options)
-    return target.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("size", "scale"),
-    [((2000, 1500), 2), ((896, 3000), 2), ((895, 3000), 1), ((728, 90), 1), ((1800, 2000), 4), ((3585, 3300), 4)],
-)
-def test_a_large_jpeg_is_read_at_the_smallest_scale_that_suffices(size, scale, settings):
-    rng = np.random.default_rng(6)
-    pixels = np.asarray(Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)).resize(size))
-    shown = decode_pixels(jpeg(pixels), settings, 112)
-    assert shown.shape == (-(-size[1] // scale), -(-size[0] // scale), 3)
-
-
-def test_a_small_picture_within_large_borders_is_read_whole(settings):
-    pixels = np.zeros((2000, 2000, 3), np.uint8)
-    pixels[700:1300, 700:1300] = picture(2, (600, 600))
-    assert decode_pixels(jpeg(pixels), settings, 112).shape == (2000, 2000, 3)
-
-
-def test_reduced_reading_changes_what_a_model_sees_by_little(settings, shared_data):
-    """On photos enlarged to 3 x: squeezed to 64, at most 1 of 255 on average; the vector keeps a cosine of 0.98."""
-    encoder = PerceptualEncoder(trim_borders=True)
-    for path in sorted((shared_data / "clothing").rglob("*.jpg"))[::400]:
-        photo = Image.open(path).convert("RGB")
-        data = jpeg(np.asarray(photo.resize((photo.width * 3, photo.height * 3), Image.Resampling.BICUBIC)))
-        whole, reduced = decode(data, settings).pixels, decode_pixels(data, settings, 64)
-        assert reduced.shape[0] < whole.shape[0]
-        difference = np.abs(fitted(whole, "resize", 64, 16).astype(int) - fitted(reduced, "resize", 64, 16))
-        one, other = encode_pictures(encoder, [whole, reduced])
-        assert difference.mean() < 1 and one @ other > 0.98

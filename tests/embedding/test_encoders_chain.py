@@ -124,6 +124,30 @@ def test_a_chain_of_the_same_twice_is_refused(base_settings):
         check_encoders(base_settings.encoder.model_copy(update={"chain": (EncoderLink(name="perceptual"),)}))
 
 
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("perceptual", {"resize_mode": "letterbox"}),
+        ("perceptual", {"resolution_px": 448}),
+        ("perceptual", {"weights": "/nowhere", "resize_mode": "grid"}),
+        ("remote", {"weights": "/nowhere"}),
+    ],
+)
+def test_what_an_encoder_has_no_use_for_is_refused_wherever_it_is_given(remote_first, name, given):
+    settings, _ = remote_first
+    first = settings.model_copy(update={"name": name, "chain": (), **given})
+    further = settings.model_copy(update={"name": "dinov2", "chain": (EncoderLink(name=name, **given),)})
+    for whole in (first, further):
+        with pytest.raises(ConfigError) as refused:
+            check_encoders(whole)
+        assert all(f"encoder.{key} ({value})" in str(refused.value) for key, value in given.items())
+
+
+def test_a_link_is_not_blamed_for_what_the_first_encoder_was_given(remote_first):
+    settings, _ = remote_first
+    check_encoders(settings.model_copy(update={"resize_mode": "letterbox", "resolution_px": 64, "emphasis_strength": 0.0}))
+
+
 def test_every_link_is_checked(remote_first):
     settings, _ = remote_first
     broken = settings.model_copy(update={"chain": (EncoderLink(name="hf", weights="/nowhere"),)})

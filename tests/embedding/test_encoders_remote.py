@@ -95,6 +95,13 @@ def test_retry_after_is_heeded_as_number_and_as_date(make, endpoint):
     assert first >= 0.9 and second >= 1.0
 
 
+@pytest.mark.parametrize("asked", ["²", "٣", "soon", "Sun, 01 Mar 99999999999999999999 12:00:00 GMT"])
+def test_a_retry_after_that_says_nothing_counts_as_none(make, endpoint, asked):
+    headers = {"Retry-After": asked.encode().decode("latin-1")}
+    endpoint.faults, (encoder, shown) = [Reply(503, headers=headers)], (make(), pictures(2))
+    assert encode_pictures(encoder, shown) == pytest.approx(expected(encoder, shown), abs=1e-6)
+
+
 def test_nobody_waits_longer_than_the_deadline(make, endpoint):
     endpoint.always, began = Reply(429, headers={"Retry-After": "3600"}), time.monotonic()
     with pytest.raises(EncoderUnavailable, match="status 429, after 1 attempts"):
@@ -130,6 +137,7 @@ CHANGES = {
     "flat": lambda c: {**c, "vectors": [v[0] for v in c["vectors"]]},
     "without dimensions": lambda c: {**c, "vectors": [[] for _ in c["vectors"]]},
     "words": lambda c: {**c, "vectors": [["a"] for _ in c["vectors"]]},
+    "whole numbers beyond any float": lambda c: {**c, "vectors": [[10**400] * len(v) for v in c["vectors"]]},
     "no vectors": lambda c: {"model": c["model"]},
     "no model": lambda c: {"vectors": c["vectors"]},
     "another model": lambda c: {**c, "model": "tests/model-2"},

@@ -24,6 +24,7 @@ from bannermap.embedding.statuses import Failure
 NOW = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)
 V4 = st.integers(0, 2**32 - 1).map(ipaddress.IPv4Address)
 V6 = st.integers(0, 2**128 - 1).map(ipaddress.IPv6Address)
+WEB = ("http", "https")
 EDGES = [
     str(edge)
     for net in ("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16", "224.0.0.0/4")
@@ -94,7 +95,7 @@ HOSTS = st.text(st.sampled_from("a1.0x-_:[]@%/\\?#１。é\ud800\u200d \t\n"), m
 
 @given(st.one_of(HOSTS, st.text(max_size=20)), st.sampled_from(["http://", "HTTPS://", "http:", "//", ""]))
 def test_whatever_is_written_is_one_form_or_a_typed_failure(text, start):
-    for read in (web_address, lambda t: redirected(web_address("https://a.test/x"), t)):
+    for read in (web_address, lambda t: redirected(web_address("https://a.test/x"), t, WEB)):
         try:
             found = read(start + text)
         except Failure as failure:
@@ -109,7 +110,15 @@ def test_whatever_is_written_is_one_form_or_a_typed_failure(text, start):
 def test_redirects_are_resolved_like_a_browser_does():
     base = web_address("https://a.test/x/y?z")
     cases = {"/n": "https://a.test/n", "n": "https://a.test/x/n", "//b.test/": "https://b.test/", "?q": "https://a.test/x/y?q"}
-    assert {c: redirected(base, c).url for c in cases} == cases
+    assert {c: redirected(base, c, WEB).url for c in cases} == cases
+
+
+def test_a_redirect_leaves_no_scheme_that_is_not_configured():
+    base = web_address("https://a.test/x")
+    assert redirected(base, "/y", ("https", "s3")).url == "https://a.test/y"
+    for location, schemes in (("http://a.test/x", ("https", "s3")), ("s3://bucket/key", ("https", "s3")), ("/y", ("http",))):
+        with pytest.raises(Failure, match="unsupported_scheme"):
+            redirected(base, location, schemes)
 
 
 def test_the_socket_itself_is_checked():
@@ -169,6 +178,11 @@ def test_pauses_of_many_addresses_are_spread():
         (["all", "NoIndex, nofollow"], "noindex"),
         (["nofollow, max-snippet: 5, noimageai"], "noimageai"),
         (["unavailable_after: 25 Jun 2010 15:00:00 PST, noai"], "noai"),
+        (["unavailable_after: Fri, 25 Jun 2010 15:00:00 GMT, noai"], "noai"),
+        (["unavailable_after: Friday, 25-Jun-10 15:00:00 GMT, noai"], "noai"),
+        (["unavailable_after: Jun 25, 2010 15:00:00 GMT, otherbot: noai"], None),
+        (["otherbot: unavailable_after: Fri, 25 Jun 2010 15:00:00 GMT, noai"], None),
+        (["Other_Bot-2.0: noai"], None),
         (["otherbot: noai, noindex"], None),
         (["otherbot: noai, bannermap: nofollow, noai"], "noai"),
         (["BannerMap: noai"], "noai"),
@@ -179,3 +193,8 @@ def test_pauses_of_many_addresses_are_spread():
 def test_owners_wishes(headers, wish):
     assert opted_out(headers, "bannermap/0.1 (+https://a.test)", ("noai", "noimageai", "noindex", "noimageindex")) == wish
     assert opted_out(headers, "bannermap/0.1", ()) is None
+
+
+def test_a_robot_of_any_name_hears_what_is_said_to_it():
+    assert opted_out(["otherbot: nofollow, 2nd map: noai"], "2nd map/1.0", ("noai",)) is None
+    assert opted_out(["2map: noai"], "2map/1.0", ("noai",)) == "noai"

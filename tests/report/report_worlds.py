@@ -99,6 +99,7 @@ def draw_world(clusters: int, seed: int) -> World:
         path = [] if i % 5 == 0 else holders[int(world.rng.integers(len(holders)))] if holders else []
         _add_banner(world, _add_picture(world), None, path, None)
     _add_failures(world)
+    _add_left_out(world)
     _add_clusterings(world, groups)
     _add_themes(world)
     _add_duplicates(world, groups)
@@ -184,6 +185,25 @@ def _add_failures(world: World) -> None:
         status, error = ("truncated", HOSTILE) if i < 12 else ("not_found", "404")
         world.add(tables.IMAGE_FETCHES, banner_id=banner, image_url=address, status=status, error=error, fetched_dt=LAST)
     world.add(tables.REJECTS, job="dedupe_banners", dt=LAST, reason="no_banner_id_and_no_image_url", row_json="{}", rows=5)
+
+
+def _add_left_out(world: World) -> None:
+    """A member whose old address failed, banners that came late, have no vector, or were not seen for too long."""
+    tried = {"image_url": "https://old.example/1.png", "status": "not_found", "error": "404"}
+    world.add(tables.IMAGE_FETCHES, banner_id=world.rows["cluster_members"][0]["banner_id"], fetched_dt=DAYS[0], **tried)
+    world.add(tables.IMAGE_FETCHES, banner_id="late", fetched_dt=LAST, **tried | {"status": "timeout"})
+    seen = {
+        "late": LAST,
+        "no vector": DAYS[0],
+        "last day": LAST - datetime.timedelta(89),
+        "retired": LAST - datetime.timedelta(90),
+    }
+    for banner, day in seen.items():
+        address = f"https://new.example/{banner}.png"
+        world.add(tables.BANNER_DAYS, dt=day, banner_id=banner, image_url=address, log_rows=1, conflicting_attributes=0)
+        shown = {"status": "ok", "content_hash": f"c{banner}", "pixel_hash": banner, "frames": 1}
+        fetched = LAST + datetime.timedelta(1) if banner == "late" else day
+        world.add(tables.IMAGE_FETCHES, banner_id=banner, image_url=address, fetched_dt=fetched, **shown)
 
 
 def _add_clusterings(world: World, groups: list[Group]) -> None:

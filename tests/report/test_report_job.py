@@ -304,6 +304,14 @@ def test_themes_show_their_largest_clusters(built):
         assert links == list(inside.cluster_id[:4])
 
 
+def test_banners_that_are_not_clustered_are_told_with_the_reason_of_their_day(built):
+    funnel = pages_in(built[3])["index.html"].split('<ol class="funnel">')[1].split("</ol>")[0]
+    assert ">left out: 12 truncated, 3 not_found, 1 timeout, 2 without a vector, 1 retired<" in funnel
+    counts = [int(n.replace(",", "")) for n in re.findall(r'class="count">([\d,]+)<', funnel)]
+    members = built[0].frame(tables.CLUSTER_MEMBERS)
+    assert counts[2] == counts[3] + 12 + 3 + 1 + 2 + 1 and counts[3] == len(members)
+
+
 def test_failures_are_told_with_addresses_and_reasons(built):
     text = pages_in(built[3])["index.html"]
     section = text[text.index('id="failures"') : text.index('id="runs"')]

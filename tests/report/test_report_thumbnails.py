@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
+from bannermap.embedding.decoding.decode import decode
 from bannermap.report.thumbnails import Drawn, draw, laplacian_variance
 
 
@@ -53,6 +54,40 @@ def test_thumbnails_show_the_drawn_frame_and_white_behind_transparency():
     assert np.abs(seen - np.asarray(drawn).astype(int)).mean() < 20
     clear = Image.new("RGBA", (50, 50), (0, 0, 0, 0))
     assert np.asarray(shown(encoded(clear)).convert("RGB")).min() > 250
+
+
+def turned_by(turned: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = turned, "a description"
+    return exif
+
+
+def as_decoded(data: bytes, base_settings) -> Drawn:
+    return draw(encoded(Image.fromarray(decode(data, base_settings.decode).pixels)), [56])
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "AVIF"])
+@pytest.mark.parametrize("turned", range(1, 9))
+def test_a_picture_is_as_upright_as_it_was_decoded(kind, turned, base_settings):
+    data = encoded(noise(4, (60, 40)), kind, exif=turned_by(turned))
+    assert draw(data, [56]) == as_decoded(data, base_settings)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_an_animation_is_as_upright_as_it_was_decoded(kind, base_settings):
+    frames = {"save_all": True, "append_images": [noise(5, (60, 40))], "lossless": True}
+    data = encoded(Image.new("RGB", (60, 40), "white"), kind, exif=turned_by(6), **frames)
+    assert draw(data, [56]) == as_decoded(data, base_settings)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF"])
+def test_drawing_asks_for_no_entry_of_exif_but_the_orientation(kind, monkeypatch):
+    def refused(*_: object) -> None:
+        raise AssertionError("entries of strangers are parsed")
+
+    data, plain = (encoded(noise(6, (60, 40)), kind, exif=turned_by(turned)) for turned in (3, 1))
+    monkeypatch.setattr("PIL.Image.Exif.load", refused)
+    assert draw(data, [56]).files and (draw(data, [56]) == draw(plain, [56])) == (kind == "GIF")
 
 
 @pytest.mark.parametrize("data", [b"", b"<html>", encoded(noise(3))[:200]])

@@ -108,14 +108,18 @@ def _bound_memory(megabytes: int) -> None:
 
 def _page(data: bytes, max_pixels: int) -> tuple[bytes | None, str]:
     """The picture as PNG on white, or why there is none. Of an animation its last frame, on which an ad's message stands."""
-    from PIL import Image, ImageOps
+    import numpy as np
+    from PIL import Image
+
+    from bannermap.platform.exif import orientation_of, upright
 
     try:
         with Image.open(io.BytesIO(data)) as image:
             if image.width * image.height > max_pixels:
                 return None, "too_large"
+            turned = orientation_of(image)
             image.seek(getattr(image, "n_frames", 1) - 1)
-            layer = ImageOps.exif_transpose(image).convert("RGBA")
+            layer = Image.fromarray(upright(np.asarray(image.convert("RGBA")), turned))
     except Exception:  # whatever a decoder raises: a picture must not end a task
         return None, "undecodable"
     page = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")

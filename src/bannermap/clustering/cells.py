@@ -52,7 +52,7 @@ def learn_cells(sample: np.ndarray, cells: int, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     centroids = distinct[np.sort(rng.choice(len(distinct), min(cells, len(distinct)), replace=False))]
     for _ in range(KMEANS_ROUNDS):
-        centroids = _means(sample, _nearest(sample, centroids))
+        centroids = _means(sample, _nearest(sample, centroids), centroids)
     return centroids
 
 
@@ -143,10 +143,15 @@ def _nearest(vectors: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     return faiss.knn(vectors, centroids, 1, metric=faiss.METRIC_INNER_PRODUCT)[1].ravel()
 
 
-def _means(vectors: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """float32 (c, d): unit means by ascending label; labels that nobody has, and means of nothing, are left out."""
+def _means(vectors: np.ndarray, labels: np.ndarray, centroids: np.ndarray) -> np.ndarray:
+    """float32 (c, d): unit means by ascending label; labels that nobody has are left out.
+
+    A mean without a direction, as of opposite vectors, leaves its centroid where it was: its vectors still need a cell.
+    """
     order = np.argsort(labels, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(labels[order]) > 0])
     sums = np.add.reduceat(vectors[order].astype(np.float64), starts, axis=0)
     norms = np.linalg.norm(sums, axis=1)
-    return (sums[norms > 1e-9] / norms[norms > 1e-9, None]).astype(np.float32)
+    directed, means = norms > 1e-9, centroids[labels[order][starts]].astype(np.float32)
+    means[directed] = (sums[directed] / norms[directed, None]).astype(np.float32)
+    return means

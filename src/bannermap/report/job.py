@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import functools
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -72,9 +73,9 @@ def _report(context: JobContext, clustering: Row) -> Report:
     axis = [context.dt - datetime.timedelta(days=back) for back in range(days - 1, -1, -1)]
     source = Source(context, clustering, axis)
     undated = context.dt == NO_DAY
-    shown, duplicates, sizes, cohesions, failed, rejects, runs, search, days, has_lineage, *analyses = source.at_once(
+    shown, duplicates, sizes, cohesions, failed, left_out, rejects, runs, search, days, has_lineage, *analyses = source.at_once(
         *(gather.clusters, gather.duplicates, gather.sizes, gather.cohesions),
-        *(_failed, _rejects, _runs, _search, _days, _has_lineage),
+        *(_failed, _left_out, _rejects, _runs, _search, _days, _has_lineage),
         *(trends_of, experiments_of, strategies_of),
     )
     trends, experiments, strategies = analyses
@@ -83,7 +84,7 @@ def _report(context: JobContext, clustering: Row) -> Report:
         day=None if undated else context.dt,
         clustering_id=clustering["clustering_id"],
         encoder_id=clustering["encoder_id"],
-        funnel=_funnel(source, failed, rejects),
+        funnel=_funnel(source, failed, left_out, rejects),
         days=[] if undated else days,
         day_axis=[] if undated else axis,
         clusters=shown,
@@ -155,13 +156,15 @@ def _collected(drawn: DataFrame, addresses: DataFrame) -> dict[str, Image]:
     return {h: Image(files.get(h, {}), known.get(h), *figures.get(h, (None, None))) for h in sorted(known)}
 
 
-def _funnel(source: Source, failures: list[Row], rejects: Sequence[tuple[str, str, int]]) -> list[Step]:
+def _funnel(source: Source, failures: list[Row], left_out: Row, rejects: Sequence[tuple[str, str, int]]) -> list[Step]:
     clustering, seen, day = source.clustering, source.facts.count(), source.context.dt
     refused = sum(rows for job, _, rows in rejects if job == "dedupe_banners")
-    reasons = ", ".join(f"{r['banners']:,} {r['status']}" for r in failures)
+    counts = [(r["banners"], r["status"]) for r in failures]
+    counts += [(left_out["no_vector"], "without a vector"), (left_out["retired"], "retired")]
+    reasons = ", ".join(f"{banners:,} {why}" for banners, why in counts if banners)
     clustered, outliers = clustering["banners"] - clustering["outliers"], clustering["outliers"]
     last = [
-        Step("with a picture", clustering["banners"], f"without: {reasons}" if reasons else ""),
+        Step("with a picture", clustering["banners"], f"left out: {reasons}" if reasons else ""),
         Step("in clusters", clustered, f"{outliers:,} outliers" if outliers else ""),
         Step("Distinct pictures", clustering["nodes"]),
         Step("Clusters", clustering["clusters"]),
@@ -203,8 +206,15 @@ def _has_lineage(source: Source) -> bool:
 
 
 def _failed(source: Source) -> list[Row]:
-    failures = t.failures(source.table(IMAGE_FETCHES), source.facts, FAILURES_SHOWN)
+    failures = t.failures(source.table(IMAGE_FETCHES), source.facts, source.context.dt, FAILURES_SHOWN)
     return failures.orderBy(F.desc("banners"), "status").collect()
+
+
+def _left_out(source: Source) -> Row:
+    context = source.context
+    made_by = json.loads(source.clustering["settings"])  # a saved model's say nothing of it, and it retires as configured
+    after = made_by.get("retire_after_days", context.settings.clustering.retire_after_days)
+    return t.left_out(source.members, source.table(IMAGE_FETCHES), source.facts, context.dt, after).collect()[0]
 
 
 def _rejects(source: Source) -> list[tuple[str, str, int]]:

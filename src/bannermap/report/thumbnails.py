@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
+
+from bannermap.platform.exif import orientation_of, upright
 
 FRAMES_LOOKED_AT = 12
 WEBP_QUALITY = 60
@@ -43,7 +45,8 @@ def draw(data: bytes, sides: Sequence[int]) -> Drawn:
     """
     try:
         with Image.open(io.BytesIO(data)) as image:
-            picture = _on_white(_best_frame(image))
+            turned = orientation_of(image)
+            picture = Image.fromarray(upright(np.asarray(_on_white(_best_frame(image))), turned))
         return Drawn({side: _thumbnail(picture, side) for side in sides}, *_figures(picture))
     except Exception:  # a broken picture is shown as a placeholder; its reason stands in image_fetches
         return Drawn()
@@ -87,7 +90,7 @@ def _best_frame(image: Image.Image) -> Image.Image:
     """The first frames of animated ads are often blank."""
     count = getattr(image, "n_frames", 1)
     if count == 1:
-        return ImageOps.exif_transpose(image)
+        return image
     frames = []
     for number in np.unique(np.linspace(0, count - 1, min(count, FRAMES_LOOKED_AT)).astype(int)):
         image.seek(int(number))

@@ -211,11 +211,34 @@ def addresses(wanted: DataFrame, image_fetches: DataFrame) -> DataFrame:
     return known.groupBy("pixel_hash").agg(F.min("image_url").alias("image_url"))
 
 
-def failures(image_fetches: DataFrame, facts: DataFrame, examples: int) -> DataFrame:
-    """Per status that is not ok: banners, and some addresses with their messages."""
-    failed = image_fetches.where("status != 'ok'").join(facts.select("banner_id"), "banner_id", "left_semi")
+def with_picture(image_fetches: DataFrame, day: datetime.date) -> DataFrame:
+    """banner_id of the banners of which any address gave a picture by ``day``; repeated."""
+    return image_fetches.where((F.col("status") == "ok") & (F.col("fetched_dt") <= F.lit(day))).select("banner_id")
+
+
+def failures(image_fetches: DataFrame, facts: DataFrame, day: datetime.date, examples: int) -> DataFrame:
+    """Of banners without a picture by ``day``, per status: banners, and some addresses with their messages."""
+    without = facts.join(with_picture(image_fetches, day), "banner_id", "left_anti")
+    failed = image_fetches.where("status != 'ok'").join(without, "banner_id", "left_semi")
     example = F.slice(F.array_sort(F.collect_set(F.struct("image_url", "error"))), 1, examples)
     return failed.groupBy("status").agg(F.countDistinct("banner_id").alias("banners"), example.alias("examples"))
+
+
+def left_out(
+    members: DataFrame, image_fetches: DataFrame, facts: DataFrame, day: datetime.date, retire_after_days: int
+) -> DataFrame:
+    """One row: how many banners have a picture by ``day`` and are no members, by why: no_vector, retired.
+
+    Args:
+        members: `cluster_members` of one clustering.
+        image_fetches: the table.
+        facts: of `banner_facts`.
+        day: of the clustering.
+        retire_after_days: days without being seen, after which the clustering drops a banner.
+    """
+    absent = facts.join(with_picture(image_fetches, day), "banner_id", "left_semi").join(members, "banner_id", "left_anti")
+    retired = F.col("last_seen_dt") <= F.lit(day - datetime.timedelta(retire_after_days))
+    return absent.agg(F.count_if(~retired).alias("no_vector"), F.count_if(retired).alias("retired"))
 
 
 def click_figures(user_cluster_counts: DataFrame) -> DataFrame:

@@ -20,21 +20,17 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import AvifImagePlugin, Image, features
 
-from bannermap.embedding.decoding.borders import trimmed
 from bannermap.embedding.decoding.colours import rgb_on_white
-from bannermap.embedding.decoding.exif import orientation, upright
 from bannermap.embedding.decoding.files import examined, kind_by_mark
 from bannermap.embedding.decoding.frames import information, looked_at
 from bannermap.embedding.statuses import Failure
+from bannermap.platform.exif import orientation, upright
 from bannermap.platform.settings import DecodeSettings
 
 LARGE_PX = 4_000_000
 """Pixels of a frame from which pictures are decoded one at a time in a process, whatever the number of threads: a decoder needs
 up to 19 bytes per pixel."""
 _LARGE = threading.Lock()
-REDUCED_OVER = 4
-"""Times as many pixels along both axes as the encoder's side that a picture read at a reduced scale still has: vectors of stored
-and of fetched bytes have to agree."""
 
 warnings.filterwarnings(
     "ignore", module="PIL"
@@ -79,33 +75,6 @@ def decode(data: bytes, settings: DecodeSettings) -> Picture:
         if digest is None:
             raise Failure("decode_error", "the image has no frame")
         return Picture(shown.pixels, digest.hexdigest(), source.kind, source.count)
-
-
-def decode_pixels(data: bytes, settings: DecodeSettings, at_least_px: int) -> np.ndarray:
-    """The pixels of an image whose hash is known, as stored bytes are; a large JPEG is decoded at a reduced scale.
-
-    Args:
-        data: the file.
-        settings: formats and limits.
-        at_least_px: side to which the picture will be squeezed. A reduced picture has at least `REDUCED_OVER` times as many
-            pixels along both axes, after borders were trimmed; where no scale has, it is decoded whole.
-
-    Returns:
-        uint8 (height, width, 3): `Picture.pixels`, or that at 1/2, 1/4 or 1/8.
-
-    Raises:
-        Failure: typed; no other exception leaves.
-    """
-    with _typed_failures():
-        with _opened(data, settings) as source:
-            size, least_px = source.image.size, REDUCED_OVER * at_least_px
-            source.image.draft(None, (least_px, least_px))  # does nothing but to a JPEG that is large enough
-            reduced = source.image.size != size
-            pixels = _best(source)
-        if reduced and min(trimmed(pixels).shape[:2]) < least_px:
-            with _opened(data, settings) as source:
-                pixels = _best(source)
-        return pixels
 
 
 def hash_frames(width: int, height: int, frames: list[bytes]) -> str:
@@ -207,13 +176,6 @@ def _opened(data: bytes, settings: DecodeSettings) -> Iterator[_Source]:
         yield _Source(image, kind, count, orientation(exif), file)
 
 
-def _best(source: _Source) -> np.ndarray:
-    shown = _Choice(source.count)
-    for pixels in source.frames():
-        shown.look_at(pixels)
-    return shown.pixels
-
-
 def _allowed_kind(data: bytes, settings: DecodeSettings) -> str:
     kind = kind_by_mark(data)
     if kind is None:
@@ -221,7 +183,7 @@ def _allowed_kind(data: bytes, settings: DecodeSettings) -> str:
     if kind not in settings.formats:
         raise Failure("unsupported_format", f"{kind} is not among decode.formats")
     if kind == "avif" and not features.check("avif"):
-        raise Failure("unsupported_format", "the Pillow installed here cannot read avif; its wheels from 11.3 on can")
+        raise Failure("unsupported_format", "the Pillow installed here cannot read avif; its wheels can")
     return kind
 
 

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from bannermap.embedding.decoding.views import View
+from bannermap.platform.errors import ConfigError
 from bannermap.platform.settings import EncoderSettings
 
 
@@ -106,9 +107,20 @@ def make_encoder(settings: EncoderSettings) -> Encoder:
     return calibrated_encoder(encoder, settings.calibration)
 
 
+def _refuse(settings: EncoderSettings, *names: str) -> None:
+    """Raise ConfigError for settings that were given and that this encoder has no use for."""
+    given = [f"encoder.{name} ({getattr(settings, name)})" for name in names if getattr(settings, name) is not None]
+    if given:
+        raise ConfigError(
+            f"The encoder {settings.name} has no use for {' and '.join(given)}, and its vectors would be the same without. "
+            "Set what is named here to null, or encoder.name to the encoder that it is meant for."
+        )
+
+
 def _perceptual(settings: EncoderSettings) -> Encoder:
     from bannermap.embedding.encoders.perceptual import PerceptualEncoder
 
+    _refuse(settings, "weights", "resize_mode", "resolution_px")
     return PerceptualEncoder(settings.trim_borders)
 
 
@@ -133,6 +145,7 @@ def _clip(settings: EncoderSettings) -> Encoder:
 def _remote(settings: EncoderSettings) -> Encoder:
     from bannermap.embedding.encoders.remote import RemoteEncoder
 
+    _refuse(settings, "weights")
     return RemoteEncoder(settings)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import datetime
-import email.utils
 import hashlib
 import io
 import json
@@ -25,6 +24,7 @@ from PIL import Image
 
 from bannermap.embedding.decoding.views import View, fitted_view
 from bannermap.embedding.encoders.interface import Encoded, EncoderUnavailable, seen_as, unit_rows
+from bannermap.embedding.fetching.retrying import retry_after_s
 from bannermap.platform.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -145,7 +145,8 @@ class RemoteEncoder:
             async with session.post(self._endpoint, data=body, timeout=timeout, allow_redirects=False) as response:
                 content = await _limited(response)
                 if response.status in RETRIED_STATUSES:
-                    raise _Transient(f"status {response.status}", _retry_after_s(response.headers.get("Retry-After")))
+                    asked = retry_after_s(response.headers.get("Retry-After"), datetime.datetime.now(datetime.UTC))
+                    raise _Transient(f"status {response.status}", asked)
                 if response.status != 200:
                     told = content[:200].decode(errors="replace")
                     raise EncoderUnavailable(self._public(f"status {response.status}: {told}"))
@@ -160,7 +161,7 @@ class RemoteEncoder:
         try:
             content = json.loads(answer)
             model, vectors = content["model"], np.asarray(content["vectors"], np.float64)
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
             raise EncoderUnavailable(f"its answer is not what the protocol says ({type(error).__name__})") from None
         if model != self._model:
             raise EncoderUnavailable(self._public(f"it answers as model {model!r:.100}, encoder.remote.model is {self._model!r}"))
@@ -219,17 +220,3 @@ async def _limited(response: Any) -> bytes:
             raise EncoderUnavailable(f"its answer is longer than {MAX_ANSWER_BYTES} bytes")
         parts.append(chunk)
     return b"".join(parts)
-
-
-def _retry_after_s(value: str | None) -> float:
-    """Seconds of a Retry-After header, a number or a date; nonsense counts as none."""
-    if not value:
-        return 0.0
-    if value.strip().isdigit():
-        return float(value)
-    try:
-        then = email.utils.parsedate_to_datetime(value)
-    except (ValueError, TypeError):
-        return 0.0
-    aware = then if then.tzinfo else then.replace(tzinfo=datetime.UTC)
-    return max(0.0, (aware - datetime.datetime.now(datetime.UTC)).total_seconds())

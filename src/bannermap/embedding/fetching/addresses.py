@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
@@ -137,8 +137,13 @@ def web_address(address: str) -> WebAddress:
     return WebAddress(parts.scheme, canonical_host(host), port or (443 if parts.scheme == "https" else 80), target)
 
 
-def redirected(base: WebAddress, location: str) -> WebAddress:
+def redirected(base: WebAddress, location: str, schemes: Collection[str]) -> WebAddress:
     """Where a redirect leads, relative ones resolved.
+
+    Args:
+        base: what was asked.
+        location: what it answered.
+        schemes: that may be fetched; of these, a redirect may lead to http and https only.
 
     Raises:
         Failure: ``unsupported_scheme`` or ``invalid_address``.
@@ -148,8 +153,9 @@ def redirected(base: WebAddress, location: str) -> WebAddress:
         scheme = urlsplit(target).scheme
     except ValueError as error:
         raise Failure("invalid_address", f"a redirect leads to {location}: {error}") from None
-    if scheme not in ("http", "https"):
-        raise Failure("unsupported_scheme", f"a redirect leads to {scheme}")
+    allowed = [name for name in ("http", "https") if name in schemes]
+    if scheme not in allowed:
+        raise Failure("unsupported_scheme", f"a redirect leads to {scheme}, which is not among {', '.join(allowed)}")
     return web_address(target)
 
 

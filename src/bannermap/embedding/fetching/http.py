@@ -72,7 +72,7 @@ class HttpSource:
             answer = await self._ask(address)
             if isinstance(answer, bytes):
                 return answer
-            address = redirected(address, answer)
+            address = redirected(address, answer, self._settings.schemes)
         raise Failure("too_many_redirects", f"more than {self._settings.max_redirects}")
 
     async def _ask(self, address: WebAddress) -> bytes | str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 
 WITH_VALUE = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
 """Directives that have a colon of their own; any other word before a colon names a robot."""
+ROBOT = re.compile(r"[a-z_][\w.*-]*|\*")
+"""A date has commas and colons of its own, and its part before a colon ends in an hour: ``25 jun 2010 15`` is no robot."""
 
 
 def opted_out(headers: Iterable[str], user_agent: str, directives: Collection[str]) -> str | None:
@@ -24,7 +27,7 @@ def opted_out(headers: Iterable[str], user_agent: str, directives: Collection[st
         robot = ours
         for part in header.lower().split(","):
             name, colon, rest = (text.strip() for text in part.partition(":"))
-            if colon and name not in WITH_VALUE:
+            if colon and name not in WITH_VALUE and (name == ours or ROBOT.fullmatch(name)):
                 robot, name = name, rest
             if robot in (ours, "*") and name in directives:
                 return name

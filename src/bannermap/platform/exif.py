@@ -1,10 +1,17 @@
-"""The one thing of EXIF that matters here: which way up the picture is. Everything else is left unread."""
+"""The one thing of EXIF that matters here: which way up the picture is. Everything else is left unread.
+
+Pillow's own reader copies every entry, and entries may all claim the same bytes: kilobytes then become gigabytes.
+"""
 
 from __future__ import annotations
 
 import struct
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _TAG = 0x0112
 _VALUES = {1: "B", 3: "H", 4: "I"}
@@ -33,6 +40,17 @@ def orientation(block: bytes) -> int:
         if tag == _TAG and kind in _VALUES and values == 1:
             found = struct.unpack_from(order + _VALUES[kind], entries, at + 8)[0]
     return found if 1 <= found <= 8 else 1
+
+
+def orientation_of(image: Image.Image) -> int:
+    """The orientation of an opened picture, as `orientation` reads it.
+
+    Args:
+        image: is loaded, since a PNG may have its block behind the pixels. Of an animation, at its first frame.
+    """
+    image.load()
+    block = image.info.get("exif")
+    return orientation(block) if isinstance(block, bytes) else 1
 
 
 def upright(pixels: np.ndarray, turned: int) -> np.ndarray:
