@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import datetime
 import json
+import shutil
 from pathlib import Path
 
 import apply_strategy
 import compare_feature_sets
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from lab_worlds import planted
 from pyspark.sql import functions as F
 
 from bannermap.clustering.lending import seen_pictures
+from bannermap.clustering.transforms import vector_faults as others_vector_faults
 from bannermap.experiment.gathering import of_warehouse
 from bannermap.experiment.grid import cells, check_clusters
 from bannermap.features.job import STAGE as FEATURES
 from bannermap.features.layout import laid_out
-from bannermap.lab import grouping
+from bannermap.lab import applied, grouping
 from bannermap.lab.applying import stage as applying
+from bannermap.lab.arrow_vectors import lists_of
 from bannermap.lab.assigning import stage as assigning
+from bannermap.lab.gathering import vector_faults
 from bannermap.lab.training import load
 from bannermap.platform import tables as T
 from bannermap.platform.cli import Stage, main, run_stage
@@ -131,6 +136,59 @@ def test_sums_in_parts_are_those_of_the_whole_and_of_loops():
         assert whole.cohesion[place] == pytest.approx(others.sum() / (len(rows) * (len(rows) - 1)), abs=1e-6)
         assert grouping.similarity_sums(labels[rows], vectors[rows], whole) == pytest.approx(others, abs=1e-5)
     assert grouping.groups_of(np.array([7]), vectors[:1]).cohesion.tolist() == [1.0]
+
+
+@pytest.mark.parametrize("most_cells", [1, 24 * 12, 1 << 23])
+def test_tasks_hold_few_sums_and_each_cluster_comes_back_once(monkeypatch, most_cells):
+    rng = np.random.default_rng(7)
+    vectors, _ = planted(3, 400)
+    labels = rng.integers(-1, 20, 400)
+    whole = grouping.groups_of(labels, vectors)
+    monkeypatch.setattr(grouping, "MOST_CELLS", most_cells)
+    monkeypatch.setattr(applied, "ROWS_PER_BATCH", 3)
+    tasks = []
+    for rows in np.split(rng.permutation(400), 4):
+        batches = [pa.record_batch({"label": labels[r], "vector": lists_of(vectors[r])}) for r in np.split(rows, 10)]
+        tasks += applied._sum_kernel(iter(batches))
+    assert sum(b.num_rows for b in tasks) >= len(whole.labels)
+    shuffled = pa.Table.from_batches(tasks).sort_by("label").to_batches(max_chunksize=7)
+    found = applied._in_order([applied._unpacked(b) for b in applied._together_kernel(iter(shuffled))][::-1])
+    for name in ("labels", "pictures", "sums"):
+        assert (getattr(found, name) == getattr(whole, name)).all()
+
+
+def test_sums_on_spark_are_those_of_all_pictures(spark):
+    vectors, _ = planted(3, 120)
+    labels = np.random.default_rng(2).integers(-1, 9, 120)
+    rows = [(f"n{i}", 1, int(c), v.tolist()) for i, (c, v) in enumerate(zip(labels, vectors, strict=True))]
+    found = applied.groups_of_pictures(spark.createDataFrame(rows, applied.PICTURES).repartition(3))
+    whole = grouping.groups_of(labels, vectors)
+    assert all((getattr(found, name) == getattr(whole, name)).all() for name in ("labels", "pictures", "sums"))
+    with pytest.raises(InputError, match="no picture of the day"):
+        applied.groups_of_pictures(spark.createDataFrame([("n", 1, -1, [1.0, 0.0])], applied.PICTURES))
+
+
+def test_pictures_that_cannot_be_clustered_are_rejected_in_the_words_of_cluster_banners(world, tmp_path):
+    settings, whole, folder, *_ = world
+    shutil.copytree(whole.root, tmp_path / "warehouse")
+    warehouse = Warehouse(whole.spark, str(tmp_path / "warehouse"))
+    odd = {"zero_vector": [0.0] * 24, "not_finite": [float("nan")] * 24, "other_dimensions": [1.0] * 5}
+    names = [*odd, "twin"]
+    put(warehouse, T.BANNER_DAYS, [(day(2), n, f"u/{n}", "shop", None, None, 1, 0) for n in names])
+    pictures = {n: (f"c-{n}", f"p-{n}") for n in odd} | {"twin": ("a-file-without-vector", "p-b000")}
+    fetched = [(n, f"u/{n}", "ok", None, *pictures[n], 9, "png", 300, 250, 1, day(2), None) for n in names]
+    put(warehouse, T.IMAGE_FETCHES, fetched)
+    put(warehouse, T.EMBEDDINGS, [(ENCODER, f"c-{n}", v, None) for n, v in odd.items()])
+    done = run_stage(applying(folder, seen_pictures), warehouse, settings, day(2))
+    rejects = warehouse.read(T.REJECTS).where("job = 'apply_strategy'").collect()
+    assert {r["reason"]: json.loads(r["row_json"]) for r in rejects} == {n: {"node_id": f"p-{n}"} for n in odd}
+    assert done.rejected == dict.fromkeys(odd, 1) and done.rows_in == 89 and done.rows_out == 91
+    run_stage(assigning(folder, seen_pictures), warehouse, settings, day(2))
+    reasons = {r["banner_id"]: r["reason"] for r in warehouse.read(T.BANNER_ASSIGNMENTS).where(F.col("dt") == day(2)).collect()}
+    assert {n: reasons[n] for n in odd} == dict.fromkeys(odd, "no_vector") and list(reasons.values()).count("model") == 90
+    rows = warehouse.read(T.EMBEDDINGS).withColumn("node_id", F.col("content_hash"))
+    said = [{r["node_id"]: r["reason"] for r in f(rows, 24).collect()} for f in (vector_faults, others_vector_faults)]
+    assert said[0] == said[1]
 
 
 def test_a_models_clustering_is_that_of_its_assignments_and_its_medoids_those_of_loops(world):

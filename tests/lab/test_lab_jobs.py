@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import io
 import json
+import shutil
 from pathlib import Path
 
 import assign_banners
@@ -18,12 +19,16 @@ from lab_worlds import planted
 from PIL import Image
 
 from bannermap.clustering.lending import seen_pictures
+from bannermap.lab import gathering as g
 from bannermap.lab.assigning import stage as assigning
 from bannermap.lab.chance import adjusted_rand
+from bannermap.lab.fitting import Configuration, Preparation
 from bannermap.lab.job import compare_all, files_mode, gathered_pictures
+from bannermap.lab.naming import comparison_hash, next_sequence
 from bannermap.lab.page import SHEET_CLUSTERS
+from bannermap.lab.training import chosen_configuration
 from bannermap.platform.cli import run_stage
-from bannermap.platform.errors import InputError
+from bannermap.platform.errors import ConfigError, InputError
 from bannermap.platform.runs import JobContext, Run
 from bannermap.platform.settings import LabSettings, LabTrainSettings
 from bannermap.platform.storage import Warehouse
@@ -108,6 +113,7 @@ def test_a_comparison_is_told_in_tables_and_files(stored, compared):
     (told,) = summary["encoders"]
     assert {r["configuration"] for r in rows} == {c["name"] for c in told["configurations"]}
     (best,) = [r for r in rows if r["recommended"]]
+    assert {r["sequence"] for r in rows} == {1} and json.loads(best["preparation"]) == vars(Preparation())
     assert best["place"] == 1 and best["configuration"] == told["recommended"] and best["stability"] > 0.5
     assert 0 < told["held_out"] <= 140 and told["learning_curve"] and told["reason"] and not told["budget_bound"]
     assert {"held_out_silhouette", "advertiser_ami", "pairs_right"} <= set(best["figures"])
@@ -157,6 +163,43 @@ def test_the_winner_is_trained_and_places_later_days(stored, compared, tmp_path)
         run_stage(assigning(str(tmp_path), seen_pictures), warehouse, settings, day(2))
 
 
+def context_of(warehouse, settings, **lab) -> JobContext:
+    own = settings.model_copy(update={"lab": settings.lab.model_copy(update=lab)})
+    return JobContext(warehouse, own, day(1), Run("train_strategy", day(1)))
+
+
+def test_what_is_trained_is_what_the_newest_comparison_recommends_as_it_was_compared(stored, tmp_path):
+    settings, shared, _ = stored
+    warehouse = Warehouse(shared.spark, str(tmp_path / "warehouse"))
+    row = {"dt": day(1), "encoder_id": ENCODER, "strategy": "kmeans", "recommended": True}
+    told = [
+        ("z", 1, 5, '{"kept": null, "bucketing": "none", "cells": 8}'),
+        ("a", 2, 6, '{"kept": 4, "bucketing": "cell", "cells": 3}'),
+    ]
+    rows = [
+        row | {"comparison_id": name, "sequence": number, "parameters": json.dumps({"clusters": k}), "preparation": before}
+        for name, number, k, before in told
+    ]
+    rows.append(rows[0] | {"comparison_id": "zz", "sequence": None, "preparation": None, "configuration": "kmeans(clusters=5)"})
+    put(warehouse, LAB_RESULTS, [tuple(r.get(c) for c in LAB_RESULTS.columns) for r in rows])
+    chosen = chosen_configuration(context_of(warehouse, settings, pca_dimensions=9))
+    assert chosen == (ENCODER, Configuration("kmeans", {"clusters": 6}, Preparation(4, "cell", 3)))
+    shutil.rmtree(tmp_path / "warehouse")
+    put(warehouse, LAB_RESULTS, [tuple(rows[2].get(c) for c in LAB_RESULTS.columns)])  # of before preparations were noted
+    assert chosen_configuration(context_of(warehouse, settings))[1].preparation == Preparation()
+    with pytest.raises(ConfigError, match=r"kmeans\(clusters=5\).*kmeans\(clusters=5, pca=9\)"):
+        chosen_configuration(context_of(warehouse, settings, pca_dimensions=9))
+
+
+def test_comparisons_of_other_encoders_or_other_clustering_settings_stand_beside_each_other(stored):
+    settings, *_ = stored
+    other = settings.model_copy(update={"clustering": settings.clustering.model_copy(update={"k_neighbors": 7})})
+    names = [comparison_hash(settings, [ENCODER]), comparison_hash(settings, [OTHER]), comparison_hash(other, [ENCODER])]
+    assert len(set(names)) == 3 and names[0] == comparison_hash(settings, [ENCODER])
+    assert next_sequence({}, "a") == 1 and next_sequence({"a": 1}, "b") == 2 and next_sequence({"a": 1, "b": 2}, "b") == 2
+    assert next_sequence({"a": 1, "b": 2}, "a") == 3 and next_sequence({"a": None}, "a") == 1
+
+
 def test_a_configured_strategy_needs_no_comparison_and_a_dry_run_writes_nothing(stored):
     settings, warehouse, _ = stored
     train = LabTrainSettings(strategy="dbscan", parameters={"min_cosine": 0.8, "min_samples": 4})
@@ -183,6 +226,21 @@ def test_encoders_are_compared_on_the_pictures_that_all_have(stored):
     open_choice = context.settings.model_copy(update={"lab": both.model_copy(update={"encoder_ids": ()})})
     with pytest.raises(InputError, match="name those to compare"):
         run_stage(COMPARE, warehouse, open_choice, day(1))
+
+
+def test_what_must_be_in_the_sample_is_in_it_however_many_pictures_there_are(stored, monkeypatch, capsys):
+    settings, warehouse, _ = stored
+    vectors, _ = planted(5, 60)
+    kinds = ", ".join(f"{c} {t}" for c, t in g.FACTS.items())
+    rows = [(f"n{i:02d}", None, day(0), 1, 1, None, v.tolist()) for i, v in enumerate(vectors)]
+    frame = warehouse.spark.createDataFrame(rows, f"{kinds}, vector array<float>")
+    targets, pairs = [f"n{i:02d}" for i in range(0, 60, 7)], [("n01", "n02", True), ("n03", "nowhere", False)]
+    monkeypatch.setattr(g, "MOST_FACTS", 5)
+    found = g.gathered({ENCODER: frame}, targets, pairs, 14, settings.lab)
+    names = found.pictures[ENCODER].names.tolist()
+    assert {*targets, "n01", "n02", "n03"} <= set(names) and len(set(names)) == len(names) == 14
+    assert found.known == 60 and len(found.pairs.one) == 1
+    assert "1 of 13 pictures that lab.targets and lab.pairs name" in capsys.readouterr().out
 
 
 def test_a_file_of_vectors(stored, tmp_path):

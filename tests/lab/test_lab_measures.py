@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from bannermap.lab import advertisers as a
 from bannermap.lab.chance import adjusted_rand, against_classes
 from bannermap.lab.density import density_validity
 from bannermap.lab.labels import coded, outliers_alone
-from bannermap.lab.separation import calinski_harabasz, davies_bouldin, silhouette
+from bannermap.lab.separation import calinski_harabasz, davies_bouldin, distances, silhouette
 from bannermap.lab.sizes import Weights, balance, composite, giant_warning, noise_penalty
 
 
@@ -53,6 +54,29 @@ def test_separation_in_blocks_and_of_lengths_other_than_1(monkeypatch):
     monkeypatch.setattr("bannermap.lab.labels.ROWS_PER_BLOCK", 7)
     lengths = np.random.default_rng(0).uniform(0.1, 9, (300, 1))
     assert silhouette(points * lengths, labels).samples == pytest.approx(whole, nan_ok=True)
+
+
+def test_distances_of_centres_are_those_of_differences_however_near(monkeypatch):
+    rng = np.random.default_rng(4)
+    far = rng.normal(size=(40, 12)) + 1000.0  # all far from the origin, beside how they lie apart
+    points = np.concatenate([far, far[:9], far[:9] + 1e-9, far[:9] + 1e-3])
+    exact = np.linalg.norm(points[:, None] - points[None], axis=2)
+    monkeypatch.setattr("bannermap.lab.separation.CELLS_PER_BLOCK", 50)
+    found = distances(points[5:30], points)
+    assert found == pytest.approx(exact[5:30], rel=1e-9, abs=0.0) and ((found == 0) == (exact[5:30] == 0)).all()
+    labels = np.repeat(np.arange(len(points)), 2)
+    twice = np.repeat(points, 2, axis=0) + rng.normal(size=(2 * len(points), 12)) * 0.1
+    assert davies_bouldin(twice, labels) == pytest.approx(library.davies_bouldin_score(twice, labels), rel=1e-6)
+
+
+def test_many_clusters_are_compared_in_seconds():
+    rng = np.random.default_rng(5)
+    points, labels = rng.normal(size=(2400, 1024)).astype(np.float32), np.arange(2400) % 1200
+    began = time.process_time()
+    davies_bouldin(points, labels)
+    counts, _ = a.advertiser_counts(np.arange(2400) % 900, labels)
+    a.centre_heuristic(counts, np.stack([points[labels == c].mean(axis=0) for c in range(1200)]))
+    assert time.process_time() - began < 5.0  # one row of centres after the other takes 10
 
 
 def test_separation_on_extremes():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import replace
 
 import numpy as np
@@ -10,15 +11,18 @@ from lab_worlds import planted, tools
 
 from bannermap.lab.budget import Budget
 from bannermap.lab.chance import adjusted_rand
+from bannermap.lab.comparing import compare, told
 from bannermap.lab.curve import learning_curve
 from bannermap.lab.data import Pictures, held_out, stratified
-from bannermap.lab.figures import Pairs, choices, figures, held_out_figures, pair_figures
+from bannermap.lab.figures import BETWEEN_CENTRES, Pairs, choices, figures, held_out_figures, pair_figures
 from bannermap.lab.fitting import Configuration, fit
 from bannermap.lab.ranges import cluster_counts, configurations, near_cosines
 from bannermap.lab.search import Comparing, compared, rung_rows
 from bannermap.lab.separation import silhouette
 from bannermap.lab.sizes import Weights
+from bannermap.lab.strategies import STRATEGIES
 from bannermap.lab.strategies.interface import Fitted, Strategy
+from bannermap.lab.training import saved_model
 from bannermap.platform.settings import LabSettings
 
 WITHOUT_SPARK = ("recursive", "hdbscan", "dbscan")
@@ -97,8 +101,6 @@ def broken(vectors, parameters, seed, given):
 
 @pytest.fixture
 def with_chance(monkeypatch):
-    from bannermap.lab.strategies import STRATEGIES
-
     more = {"chance": Strategy("chance", "", chance), "broken": Strategy("broken", "", broken)}
     for place in ("fitting", "search"):
         monkeypatch.setattr(f"bannermap.lab.{place}.STRATEGIES", {**STRATEGIES, **more})
@@ -120,6 +122,63 @@ def test_chance_is_never_ranked_and_the_choice_is_near_the_best(with_chance):
         near += lost <= 0.02
         assert lost < 0.05
     assert near >= 10
+
+
+def whole_rows_only(rows: int):
+    """A strategy that finds three groups in all rows, and gives up on fewer without a word."""
+
+    def fit_it(vectors, parameters, seed, given):
+        if len(vectors) < rows:
+            raise AssertionError
+        return STRATEGIES["recursive"].fit(vectors, {"initial_threshold": 0.6}, seed, given)
+
+    return Strategy("picky", "", fit_it)
+
+
+def test_a_fit_that_fails_in_a_gate_or_in_the_curve_costs_that_configuration_or_point_alone(monkeypatch):
+    found, said = pictures(8, 900), []
+    strategies = {"picky": whole_rows_only(900), "recursive": STRATEGIES["recursive"]}
+    for place in ("fitting", "search", "curve"):
+        monkeypatch.setattr(f"bannermap.lab.{place}.STRATEGIES", strategies)
+    picky, sound = Configuration("picky"), Configuration("recursive", {"initial_threshold": 0.6})
+    outcome = compared(work(found, LabSettings(mode="fast", bootstrap_replicates=20)), [picky, sound])
+    status = {t.name: (t.status, t.reason) for t in outcome.trials}
+    assert (
+        status["picky()"] == ("failed", "on a bootstrap sample: AssertionError") and outcome.recommendation.chosen == sound.name
+    )
+    train, test = found, pictures(9, 50)
+    whole = fit(train.vectors, picky, 1, tools(), train.sizes)
+    points = learning_curve(train, test, whole, picky, (0.5,), 1, tools(), Budget(1e6), said.append)
+    assert {p.pictures for p in points} == {900} and any("no point for 450 pictures, by banners" in text for text in said)
+
+
+def test_permutations_are_not_begun_without_time_for_them_and_measures_count(monkeypatch):
+    found = pictures(8, 300)
+    settings = LabSettings(mode="fast", bootstrap_replicates=20, strategies=("recursive",), budget_s=50.0, curve_shares=())
+    now = [0.0]
+
+    def slowly(vectors, labels):
+        now[0] += 1.0
+        return silhouette(vectors, labels)
+
+    monkeypatch.setattr("bannermap.lab.search.silhouette", slowly)
+    monkeypatch.setattr("bannermap.lab.search.time.monotonic", lambda: now[0])
+    budget = Budget(20.0, lambda: now[0])
+    given = Comparing(found.vectors, found.sizes, settings, tools(), budget, lambda text: None)
+    outcome = compared(given, [Configuration("recursive", {"initial_threshold": 0.6})])  # 20 permutations of 1 s
+    assert [(t.status, t.reason) for t in outcome.trials] == [
+        ("untried", "no time was left for the silhouettes of permuted labels")
+    ]
+    assert outcome.budget_bound and outcome.seconds < 20.0
+
+    def measured(*_):
+        now[0] += 100.0
+        return {}
+
+    monkeypatch.setattr("bannermap.lab.comparing.held_out_figures", measured)
+    monkeypatch.setattr("bannermap.lab.comparing.Budget", lambda seconds: Budget(seconds, lambda: now[0]))
+    done = compare("enc", found, None, settings, tools(), 1.0, lambda text: None)
+    assert done.overrun_s >= 50.0 and told(done, settings)["overrun_s"] == done.overrun_s
 
 
 def test_the_same_seed_gives_the_same_outcome():
@@ -191,6 +250,17 @@ def test_figures_of_a_clustering():
     assert chosen == {"silhouette": "b", "davies_bouldin": "a"}
     none = figures(found, np.full(300, -1), np.full(300, np.nan), Weights())
     assert none["clusters"] == 0 and np.isnan(none["silhouette"]) and none["advertiser_recall"] == 0.0
+
+
+def test_a_model_of_many_clusters_says_which_figures_it_has_not(monkeypatch, capsys):
+    found, configuration = pictures(7), Configuration("recursive", {"initial_threshold": 0.6})
+    made, day = fit(found.vectors, configuration, 1, tools()), datetime.date(2026, 5, 1)
+    usual = saved_model(made, found, configuration, "enc", day, LabSettings()).facts
+    assert not capsys.readouterr().out
+    monkeypatch.setattr("bannermap.lab.training.MOST_COMPARED", 2)
+    few = saved_model(made, found, configuration, "enc", day, LabSettings()).facts
+    assert usual.keys() - few.keys() == set(BETWEEN_CENTRES) and all(usual[c] == v for c, v in few.items())
+    assert "davies_bouldin, advertiser_centre_heuristic were not taken" in capsys.readouterr().out
 
 
 def test_pairs_do_not_reward_one_cluster_of_everything():

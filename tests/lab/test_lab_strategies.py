@@ -13,6 +13,7 @@ import pytest
 import train_strategy
 from lab_worlds import planted, tools
 from repository import ROOT
+from scipy.special import digamma
 
 from bannermap.clustering import cluster_vectors
 from bannermap.clustering.in_process import cluster_with_thresholds
@@ -20,8 +21,8 @@ from bannermap.lab.chance import adjusted_rand
 from bannermap.lab.fitting import Configuration, Preparation, fit
 from bannermap.lab.models import SavedModel, Sizes, packed, unpacked
 from bannermap.lab.projection import aspect_buckets, learned_cells, learned_projection
-from bannermap.lab.rules import Gaussians, NearestCentre, NearestPicture, Topics, non_negative_codes
-from bannermap.lab.strategies import STRATEGIES, check_mode, check_strategies, device_of
+from bannermap.lab.rules import Gaussians, NearestCentre, NearestPicture, Topics, _digamma, non_negative_codes
+from bannermap.lab.strategies import STRATEGIES, check_mode, check_strategies, checked_parameters, device_of
 from bannermap.platform.cli import main
 from bannermap.platform.errors import ConfigError, InputError
 from bannermap.platform.settings import ClusteringSettings
@@ -161,6 +162,17 @@ def test_a_rows_topic_does_not_follow_from_its_company():
     assert codes.tolist() == [[25.0, 0.0, 0.0, 75.0], [0.0] * 4]
 
 
+def test_topics_are_inferred_by_numpy_alone(monkeypatch):
+    values = np.concatenate([np.geomspace(1e-6, 1e6, 4001), np.linspace(0.5, 3.0, 1001)])
+    assert _digamma(values) == pytest.approx(digamma(values), rel=1e-13, abs=1e-14)
+    assert _digamma(values[:4].reshape(2, 2)).shape == (2, 2)
+    rng = np.random.default_rng(9)
+    rule, vectors = Topics(rng.dirichlet(np.full(16, 0.2), 4), np.full(4, 0.25)), rng.normal(size=(200, 8)).astype(np.float32)
+    shares, codes = rule._shares(non_negative_codes(vectors)), non_negative_codes(vectors)
+    monkeypatch.setattr("bannermap.lab.rules._digamma", digamma)
+    assert shares == pytest.approx(rule._shares(codes), rel=1e-9)
+
+
 def test_rules_on_ties_and_from_afar():
     centres = NearestCentre(np.array([[1, 0], [0, 1], [1, 0]], np.float32))
     assert centres.predict(np.array([[2.0, 0.0], [0.1, 5.0]])).tolist() == [0, 1]
@@ -203,6 +215,49 @@ def test_a_model_refuses_other_vectors_and_damage(tmp_path):
     for broken in ((text, data[:100]), ("{}", data), ("not json", data), (text.replace('"format": 1', '"format": 9'), data)):
         with pytest.raises(InputError, match=r"rain it again"):
             unpacked(*broken, "there")
+
+
+@pytest.mark.parametrize(
+    ("strategy", "parameters", "words"),
+    [
+        ("recursive", "{inital_threshold: 0.3}", "Did you mean 'initial_threshold'"),
+        ("recursive", "{threshold_policy: adaptve}", "threshold_policy is 'adaptve'"),
+        ("recursive", "{initial_threshold: 7}", "initial_threshold is 7"),
+        ("recursive", "{initial_threshold: 0.9, max_threshold: 0.8}", "lies above max_threshold"),
+        ("recursive", "{adaptive: {nothing: 1}}", "adaptive.nothing"),
+        ("hdbscan", "{}", "lack min_cluster_size"),
+        ("hdbscan", "{min_cluster_size: 1, min_samples: 1}", "min_cluster_size is 1"),
+        ("dbscan", "{min_cosine: 0.9, min_samples: 3, eps: 1}", "takes min_cosine, min_samples"),
+        ("kmeans", "{}", "lack clusters"),
+        ("kmeans", "{clusters: 2.5}", "clusters is 2.5"),
+        ("null", "{clusters: 2}", "lab.train.strategy is not"),
+    ],
+)
+def test_wrong_parameters_end_before_spark_starts(monkeypatch, capsys, strategy, parameters, words):
+    monkeypatch.setattr("bannermap.platform.cli.build_session", lambda settings: pytest.fail("Spark was started"))
+    monkeypatch.setenv("BANNERMAP_HOME", str(ROOT))
+    given = [f"lab.train.strategy={strategy}", f"lab.train.parameters={parameters}"]
+    assert main(train_strategy.JOB, ["--date", "2026-05-01", *(part for g in given for part in ("--set", g))]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_parameters_are_those_that_are_fitted():
+    own = ClusteringSettings(min_group_size=3, max_threshold=0.95)
+    assert checked_parameters("recursive", {"initial_threshold": "0.3"}, own) == {"initial_threshold": 0.3}
+    assert checked_parameters("kmeans", {"clusters": 5.0}, own) == {"clusters": 5}
+    for name, parameters in PARAMETERS.items():
+        assert checked_parameters(name, parameters, own) == parameters
+    seen = []
+
+    def look(vectors, settings):
+        seen.append(settings)
+        return cluster_with_thresholds(vectors, settings)
+
+    vectors, _ = planted(2)
+    fit(vectors, Configuration("recursive", {"initial_threshold": "0.3"}), 1, replace(tools(), cluster=look, clustering=own))
+    assert (seen[0].initial_threshold, seen[0].min_group_size, seen[0].max_threshold) == (0.3, 3, 0.95)
+    with pytest.raises(ConfigError, match="inital_threshold"):
+        fit(vectors, Configuration("recursive", {"inital_threshold": 0.3}), 1, tools())
 
 
 def test_a_missing_package_is_said_before_anything_starts(monkeypatch):

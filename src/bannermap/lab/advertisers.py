@@ -17,6 +17,7 @@ from __future__ import annotations
 import numpy as np
 
 from bannermap.lab.labels import coded
+from bannermap.lab.separation import CELLS_PER_BLOCK, distances
 
 
 def advertiser_counts(advertisers: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -80,10 +81,13 @@ def centre_heuristic(counts: np.ndarray, centres: np.ndarray, totals: np.ndarray
     n = _totals(counts, totals)
     if table.shape[1] < 2:
         return np.zeros(len(table))
-    result = np.empty(len(table))
-    for row, peak in enumerate(table.argmax(axis=1)):
-        apart = np.linalg.norm(points - points[peak], axis=1)  # 0 for the peak itself, so it adds nothing
-        result[row] = (apart * (table[row] + 1.0)).sum() / n[row] / (table.shape[1] - 1)
+    result, peaks = np.empty(len(table)), table.argmax(axis=1)
+    order, step = np.argsort(peaks, kind="stable"), max(1, CELLS_PER_BLOCK // table.shape[1])
+    for low in range(0, len(order), step):
+        rows = order[low : low + step]
+        known, place = np.unique(peaks[rows], return_inverse=True)
+        apart = distances(points[known], points)[place]  # 0 for the peak itself, so it adds nothing
+        result[rows] = (apart * (table[rows] + 1.0)).sum(axis=1) / n[rows] / (table.shape[1] - 1)
     return result
 
 

@@ -13,16 +13,21 @@ from pyspark.sql import functions as F
 from bannermap.lab import grouping
 from bannermap.lab.arrow_vectors import lists_of, vectors_of
 from bannermap.lab.assigning import labelled
-from bannermap.lab.model_themes import slots_of_pictures
+from bannermap.lab.model_themes import cluster_slots, slots_of_pictures
 from bannermap.lab.models import SavedModel
 from bannermap.platform.errors import InputError
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, Row
+    from pyspark.sql import DataFrame
 
 PICTURES = "node_id string, banners bigint, label bigint, vector array<float>"
-PART, BEST = "labels binary, pictures binary, sums binary", "label bigint, score double, node_id string, vector array<float>"
+PART, BEST = (
+    "label bigint, pictures bigint, sums array<bigint>",
+    "label bigint, score double, node_id string, vector array<float>",
+)
 OUTCOMES = "node_id string, label bigint, similarity_to_medoid float, theme_slots array<int>"
+ROWS_PER_BATCH = 256
+"""Sums of clusters that go to Spark at once."""
 Kernel = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 
@@ -47,7 +52,7 @@ def labelled_pictures(nodes: DataFrame, saved: SavedModel) -> DataFrame:
 def outcomes_of(labelled: DataFrame, saved: SavedModel, groups: grouping.Groups, medoids: Medoids) -> DataFrame:
     """`OUTCOMES` of `labelled_pictures`: cosine to the medoid, and the slot of its cluster's theme, or of an outlier's nearest,
     per number of themes, fewest first."""
-    return labelled.mapInArrow(_outcomes(_shared(labelled, (saved, groups, medoids))), OUTCOMES)
+    return labelled.mapInArrow(_outcomes(_shared(labelled, (saved, cluster_slots(saved), groups, medoids))), OUTCOMES)
 
 
 def _shared(frame: DataFrame, value: Any) -> Any:
@@ -66,30 +71,59 @@ def _labels(shared: Any) -> Kernel:
 
 
 def groups_of_pictures(labelled: DataFrame) -> grouping.Groups:
-    """Sums over all pictures, each task's in one row.
+    """Sums over all pictures: each task's by cluster, then each cluster's, in whole numbers, so that their order is no matter.
 
     Raises:
         InputError: no picture is in a cluster.
     """
-    rows = labelled.select("label", "vector").mapInArrow(_sum_kernel, PART).collect()
-    parts = [_unpacked(row) for row in rows]
-    found = grouping.together([p for p in parts if len(p.labels)]) if any(len(p.labels) for p in parts) else None
-    if found is None:
+    parts = labelled.select("label", "vector").where("label >= 0").mapInArrow(_sum_kernel, PART)
+    by_label = parts.repartition("label").sortWithinPartitions("label")
+    table = by_label.mapInArrow(_together_kernel, PART).toArrow()
+    if not table.num_rows:
         raise InputError("The model puts no picture of the day into a cluster: train one on pictures like these.")
-    return found
+    return _in_order([_unpacked(batch) for batch in table.to_batches() if batch.num_rows])
+
+
+def _in_order(parts: list[grouping.Groups]) -> grouping.Groups:
+    """Parts that share no cluster; sums are copied once, since they can be most of the driver's memory."""
+    labels, pictures = (np.concatenate([getattr(p, c) for p in parts]) for c in ("labels", "pictures"))
+    order = np.argsort(labels)
+    place, following = np.argsort(order), 0
+    sums = np.empty((len(labels), parts[0].sums.shape[1]), np.int64)
+    for part in parts:
+        sums[place[following : following + len(part.labels)]] = part.sums
+        following += len(part.labels)
+    return grouping.Groups(labels[order], pictures[order], sums)
 
 
 def _sum_kernel(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    parts = [grouping.groups_of(b.column("label").to_numpy(), vectors_of(b.column("vector"))) for b in batches if b.num_rows]
-    if parts:
-        found = grouping.together(parts)
-        arrays = (found.labels, found.pictures, found.sums)
-        yield pa.RecordBatch.from_arrays([pa.array([a.tobytes()]) for a in arrays], ["labels", "pictures", "sums"])
+    parts = (grouping.groups_of(b.column("label").to_numpy(), vectors_of(b.column("vector"))) for b in batches if b.num_rows)
+    for found in grouping.folded(parts):
+        yield from _packed(found)
 
 
-def _unpacked(row: Row) -> grouping.Groups:
-    labels, pictures, sums = (np.frombuffer(row[c], np.int64) for c in ("labels", "pictures", "sums"))
-    return grouping.Groups(labels, pictures, sums.reshape(len(labels), -1) if len(labels) else sums.reshape(0, 0))
+def _together_kernel(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """One row per label, of rows in the order of their labels; the last label of a batch may go on in the next."""
+    last: list[grouping.Groups] = []
+    for batch in batches:
+        if batch.num_rows:
+            found = grouping.together([*last, _unpacked(batch)])
+            yield from _packed(found.part(slice(0, -1)))
+            last = [found.part(slice(-1, None))]
+    for found in last:
+        yield from _packed(found)
+
+
+def _packed(found: grouping.Groups) -> Iterator[pa.RecordBatch]:
+    for low in range(0, len(found.labels), ROWS_PER_BATCH):
+        part = found.part(slice(low, low + ROWS_PER_BATCH))
+        arrays = [pa.array(part.labels), pa.array(part.pictures), lists_of(part.sums)]
+        yield pa.RecordBatch.from_arrays(arrays, ["label", "pictures", "sums"])
+
+
+def _unpacked(batch: pa.RecordBatch) -> grouping.Groups:
+    labels, pictures = (batch.column(c).to_numpy() for c in ("label", "pictures"))
+    return grouping.Groups(labels, pictures, batch.column("sums").flatten().to_numpy().reshape(batch.num_rows, -1))
 
 
 def medoids_of(labelled: DataFrame, groups: grouping.Groups) -> Medoids:
@@ -123,7 +157,7 @@ def _best_kernel(shared: Any) -> Kernel:
 
 def _outcomes(shared: Any) -> Kernel:
     def outcome(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        saved, groups, medoids = shared.value
+        saved, known, groups, medoids = shared.value
         for batch in batches:
             if batch.num_rows:
                 labels, vectors = batch.column("label").to_numpy(), vectors_of(batch.column("vector"))
@@ -131,7 +165,7 @@ def _outcomes(shared: Any) -> Kernel:
                 near = np.full(len(labels), np.nan, np.float32)
                 of = medoids.vectors[groups.places(labels[inside])]
                 near[inside] = np.einsum("nd,nd->n", vectors[inside].astype(np.float64), of)
-                slots = slots_of_pictures(saved, labels, vectors)
+                slots = slots_of_pictures(saved, known, labels, vectors)
                 given = pa.array(labels, mask=~inside)
                 columns = [batch.column("node_id"), given, pa.array(near, mask=~inside), lists_of(slots.astype(np.int32))]
                 yield pa.RecordBatch.from_arrays(columns, ["node_id", "label", "similarity_to_medoid", "theme_slots"])

@@ -12,6 +12,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from pyspark import StorageLevel
 from pyspark.sql import functions as F
 
@@ -24,9 +25,10 @@ from bannermap.lab.applied import (
     outcomes_of,
 )
 from bannermap.lab.assigning import any_that_fit, check_day, cluster_name, themes_of
-from bannermap.lab.gathering import SeenPictures, usable
-from bannermap.lab.model_themes import slots_of_clusters, theme_name
+from bannermap.lab.gathering import SeenPictures, vector_faults
+from bannermap.lab.model_themes import cluster_slots, slots_of_clusters, theme_name
 from bannermap.lab.models import SavedModel
+from bannermap.lab.naming import next_sequence
 from bannermap.lab.training import load
 from bannermap.platform.cli import Stage
 from bannermap.platform.errors import InputError
@@ -79,10 +81,10 @@ def run(context: JobContext, folder: str, seen: SeenPictures) -> None:
     with context.phase(PHASES[1]):
         banners = _banners(context, seen, saved).persist()
         nodes = _nodes(context, banners, saved)
-        name = _name(context, banners, saved)
     with context.phase(PHASES[2]):
         labelled = labelled_pictures(nodes, saved).persist(StorageLevel.DISK_ONLY)
         context.run.rows_in = labelled.count()
+        name = _name(context, banners, labelled, saved)
     with context.phase(PHASES[3]):
         groups = groups_of_pictures(labelled)
         medoids = medoids_of(labelled, groups)
@@ -112,26 +114,39 @@ def _banners(context: JobContext, seen: SeenPictures, saved: SavedModel) -> Data
 
 
 def _nodes(context: JobContext, banners: DataFrame, saved: SavedModel) -> DataFrame:
-    """node_id, banners, width, height, vector of each distinct picture that has a usable one."""
-    said = F.min_by(F.struct("content_hash", "width", "height"), "content_hash").alias("m")
-    each = banners.groupBy("pixel_hash").agg(F.count("*").alias("banners"), said)
-    named = each.select(F.col("pixel_hash").alias("node_id"), "banners", "m.*")
+    """node_id, banners, width, height, vector of each distinct picture that has a usable one; others are rejected by reason."""
     stored = context.warehouse.read(EMBEDDINGS, "embed_banners").where(F.col("encoder_id") == saved.encoder_id)
-    found = usable(named.join(stored.select("content_hash", "vector"), "content_hash")).persist(StorageLevel.DISK_ONLY)
-    if not any_that_fit(found, saved):
+    named = _pictures(banners, stored.select("content_hash"))
+    checked = vector_faults(named.join(stored.select("content_hash", "vector"), "content_hash"), saved.dimensions)
+    checked = checked.persist(StorageLevel.DISK_ONLY)
+    if not any_that_fit(checked.where("reason IS NULL OR reason = 'other_dimensions'"), saved):
         raise InputError(
             f"embeddings has no vectors by {saved.encoder_id} for banners up to {context.dt}. Run embed_banners first."
         )
-    return found.select("node_id", "banners", "width", "height", "vector")
+    context.reject(checked.where("reason IS NOT NULL").select("reason", F.to_json(F.struct("node_id")).alias("row_json")))
+    return checked.where("reason IS NULL").select("node_id", "banners", "width", "height", "vector")
 
 
-def _name(context: JobContext, banners: DataFrame, saved: SavedModel) -> str:
-    """The day, and a hash of the model and of banners with their pictures."""
-    lanes = [F.sum(F.xxhash64(F.lit(seed), "banner_id", "pixel_hash").cast("decimal(38,0)")) for seed in (0, 1)]
-    digest = banners.agg(F.count("*"), *lanes).collect()[0]
+def _pictures(banners: DataFrame, held: DataFrame) -> DataFrame:
+    """node_id, banners, content_hash, width, height; of files of equal pixels the smallest content_hash that has a vector."""
+    marked = banners.join(held.withColumn("held", F.lit(True)), "content_hash", "left")
+    said = F.min(F.when(F.col("held"), F.struct("content_hash", "width", "height"))).alias("m")
+    each = marked.groupBy("pixel_hash").agg(F.count("*").alias("banners"), said)
+    return each.where("m IS NOT NULL").select(F.col("pixel_hash").alias("node_id"), "banners", "m.*")
+
+
+def _name(context: JobContext, banners: DataFrame, labelled: DataFrame, saved: SavedModel) -> str:
+    """The day, and a hash of the model, of banners with their pictures and of these with their vectors, which can come late."""
+    digests = [_digest(banners, "banner_id", "pixel_hash"), _digest(labelled, "node_id", "vector")]
     counts = sorted(context.settings.clustering.theme_counts)
-    text = "\n".join([saved.model_id, *(str(v) for v in digest), str(counts)])
+    text = "\n".join([saved.model_id, *digests, str(counts)])
     return f"{context.dt}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def _digest(rows: DataFrame, *columns: str) -> str:
+    """The rows in any order: how many, and two sums of hashes."""
+    lanes = [F.sum(F.xxhash64(F.lit(seed), *columns).cast("decimal(38,0)")) for seed in (0, 1)]
+    return str(tuple(rows.agg(F.count("*"), *lanes).collect()[0]))
 
 
 def _members(banners: DataFrame, outcomes: DataFrame, saved: SavedModel, name: str) -> DataFrame:
@@ -158,8 +173,9 @@ def _write(
     sizes = {r["cluster_id"]: r["n"] for r in members.groupBy("cluster_id").agg(F.count("*").alias("n")).collect()}
     outliers = sizes.pop(None, 0)
     banners = sum(sizes.values())
-    clusters = _cluster_rows(saved, name, sizes, groups, medoids)
-    themes = _theme_rows(saved, name, members, groups)
+    slots = slots_of_clusters(cluster_slots(saved), groups.labels)
+    clusters = _cluster_rows(saved, name, sizes, groups, medoids, slots)
+    themes = _theme_rows(saved, name, members, slots)
     empty: list[Table] = [CLUSTER_LINEAGE, NEAR_DUPLICATES, DUPLICATE_SETS]
     written = [
         (CLUSTER_MEMBERS, members),
@@ -190,10 +206,9 @@ def _write(
 
 
 def _cluster_rows(
-    saved: SavedModel, name: str, sizes: dict[str, int], groups: grouping.Groups, medoids: Medoids
+    saved: SavedModel, name: str, sizes: dict[str, int], groups: grouping.Groups, medoids: Medoids, slots: np.ndarray
 ) -> list[tuple[Any, ...]]:
-    slots, counts = slots_of_clusters(saved, groups.labels), sorted(saved.themes)
-    rows = []
+    counts, rows = sorted(saved.themes), []
     for place, (label, cohesion) in enumerate(zip(groups.labels.tolist(), groups.cohesion.tolist(), strict=True)):
         cluster = f"{saved.model_id}-{label:06d}"
         row = {
@@ -213,9 +228,8 @@ def _cluster_rows(
     return rows
 
 
-def _theme_rows(saved: SavedModel, name: str, members: DataFrame, groups: grouping.Groups) -> list[tuple[Any, ...]]:
+def _theme_rows(saved: SavedModel, name: str, members: DataFrame, slots: np.ndarray) -> list[tuple[Any, ...]]:
     """`THEMES`, also those that no banner of the day has: a dense feature keeps its slots."""
-    slots = slots_of_clusters(saved, groups.labels)
     rows = []
     for i, k in enumerate(sorted(saved.themes)):
         counted = members.groupBy(F.col("themes")[k].alias("t")).count().collect()
@@ -231,6 +245,4 @@ def _sequence(context: JobContext, saved: SavedModel, name: str) -> int:
     """1 for the first clustering of the day by this model; the newest keeps its number when it is made again."""
     known = context.warehouse.read_or_empty(MODEL_CLUSTERINGS).where(F.col("model_id") == saved.model_id)
     rows = known.where(F.col("dt") == F.lit(context.dt)).select("clustering_id", "sequence").collect()
-    numbers = {r["clustering_id"]: r["sequence"] for r in rows}
-    newest = max(numbers.values(), default=0)
-    return newest if newest and numbers.get(name) == newest else newest + 1
+    return next_sequence({r["clustering_id"]: r["sequence"] for r in rows}, name)

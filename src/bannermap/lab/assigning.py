@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from bannermap.lab.arrow_vectors import lists_of, vectors_of
 from bannermap.lab.gathering import SeenPictures, usable
-from bannermap.lab.model_themes import slots_of_pictures, theme_prefix
+from bannermap.lab.model_themes import cluster_slots, slots_of_pictures, theme_prefix
 from bannermap.lab.models import Model, SavedModel, Sizes
 from bannermap.lab.separation import unit_rows
 from bannermap.lab.training import load
@@ -68,16 +68,17 @@ def predicted(vectors: DataFrame, saved: SavedModel) -> DataFrame:
         vectors: content_hash, width, height, vector; each vector of the model's encoder.
         saved: the model; it goes to every task once.
     """
-    shared = vectors.sparkSession.sparkContext.broadcast(saved)
+    shared = vectors.sparkSession.sparkContext.broadcast((saved, cluster_slots(saved)))
     return vectors.select("content_hash", "width", "height", "vector").mapInArrow(_kernel(shared), PREDICTED)
 
 
 def _kernel(shared: Any) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def predict(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        saved, known = shared.value
         for batch in batches:
             if batch.num_rows:
-                found, labels = labelled(batch, shared.value.model)
-                slots = lists_of(slots_of_pictures(shared.value, labels, found).astype(np.int32))
+                found, labels = labelled(batch, saved.model)
+                slots = lists_of(slots_of_pictures(saved, known, labels, found).astype(np.int32))
                 columns = [batch.column("content_hash"), pa.array(labels, mask=labels < 0), slots]
                 yield pa.RecordBatch.from_arrays(columns, ["content_hash", "label", "theme_slots"])
 
@@ -92,14 +93,14 @@ def labelled(batch: pa.RecordBatch, model: Model) -> tuple[np.ndarray, np.ndarra
 
 
 def any_that_fit(vectors: DataFrame, saved: SavedModel) -> bool:
-    """Whether there are vectors.
+    """Whether there are vectors of the model's dimensions.
 
     Raises:
-        InputError: some have other dimensions than the model's.
+        InputError: there are only others.
     """
-    sizes = [r["d"] for r in vectors.select(F.size("vector").alias("d")).distinct().limit(2).collect()]
-    for dimensions in sizes:
-        saved.check_encoder(saved.encoder_id, dimensions)
+    sizes = sorted(r["d"] for r in vectors.select(F.size("vector").alias("d")).distinct().collect())
+    if sizes and saved.dimensions not in sizes:
+        saved.check_encoder(saved.encoder_id, sizes[0])
     return bool(sizes)
 
 
@@ -125,10 +126,10 @@ def _banners(context: JobContext, seen: SeenPictures, saved: SavedModel) -> Data
 
 
 def _vectors(context: JobContext, saved: SavedModel, banners: DataFrame) -> DataFrame:
-    """content_hash, width, height, vector of the day's pictures.
+    """content_hash, width, height, vector of the day's pictures that can be compared.
 
     Raises:
-        InputError: there are none by the model's encoder, or they have other dimensions.
+        InputError: there are none by the model's encoder, or all have other dimensions.
     """
     stored = context.warehouse.read(EMBEDDINGS, "embed_banners")
     contents = banners.where("content_hash IS NOT NULL").groupBy("content_hash").agg(F.max("width"), F.max("height"))
@@ -140,7 +141,7 @@ def _vectors(context: JobContext, saved: SavedModel, banners: DataFrame) -> Data
         for other in (o for o in others if o != saved.encoder_id):
             saved.check_encoder(other)
         raise InputError(f"embeddings has no vectors by {saved.encoder_id} for banners of {context.dt}. Run embed_banners first.")
-    return found
+    return found.where(F.size("vector") == saved.dimensions)
 
 
 def cluster_name(saved: SavedModel, label: Column) -> Column:

@@ -42,6 +42,8 @@ class Compared:
         figures: name of a configuration -> its figures, where it was fitted on all.
         labels: name -> int64 (n,), of held-out pictures too.
         curve: learning curve of the recommended one; empty without one.
+        seconds: in all, with measures and curve.
+        budget_s: that there were for all of it.
     """
 
     encoder_id: str
@@ -51,6 +53,13 @@ class Compared:
     figures: Mapping[str, dict[str, float]]
     labels: Mapping[str, np.ndarray]
     curve: list[Point]
+    seconds: float
+    budget_s: float
+
+    @property
+    def overrun_s(self) -> float:
+        """Seconds over the budget; 0 where it was kept."""
+        return max(0.0, self.seconds - self.budget_s)
 
 
 def compare(
@@ -70,6 +79,7 @@ def compare(
     hidden = held_out(pictures, settings.test_share, settings.split, settings.seed)
     train, test = pictures.of(np.flatnonzero(~hidden)), pictures.of(np.flatnonzero(hidden))
     total = (settings.budget_s or MODES[settings.mode].budget_s) * share
+    budget = Budget(total)
     work = Comparing(train.vectors, train.sizes, settings, tools, Budget(total * CURVE_SHARE), say)
     outcome = compared(work, configurations(train.vectors, settings))
     known, labels = {}, {}
@@ -80,10 +90,12 @@ def compare(
     chosen = next((t for t in outcome.ranked if t.name == outcome.recommendation.chosen), None)
     curve: list[Point] = []
     if chosen and chosen.found and len(test) > 1 and settings.curve_shares:
-        rest = Budget(max(total - outcome.seconds, 0.0))
         shares, seed = settings.curve_shares, settings.seed
-        curve = learning_curve(train, test, chosen.found, chosen.configuration, shares, seed, tools, rest)
-    return Compared(encoder_id, pictures, hidden, outcome, known, labels, curve)
+        curve = learning_curve(train, test, chosen.found, chosen.configuration, shares, seed, tools, budget, say)
+    done = Compared(encoder_id, pictures, hidden, outcome, known, labels, curve, budget.spent(), total)
+    if done.overrun_s:
+        say(f"{done.overrun_s:.0f} s over the whole budget of {total:.0f} s, with measures and the learning curve")
+    return done
 
 
 def _measured(
@@ -113,10 +125,10 @@ def told(done: Compared, settings: LabSettings) -> dict[str, Any]:
             "encoder_id": done.encoder_id,
             "pictures": len(done.pictures),
             "held_out": int(done.hidden.sum()),
-            "seconds": outcome.seconds,
-            "budget_s": outcome.budget_s,
+            "seconds": done.seconds,
+            "budget_s": done.budget_s,
             "budget_bound": outcome.budget_bound,
-            "overrun_s": outcome.overrun_s,
+            "overrun_s": done.overrun_s,
             "recommended": chosen.chosen,
             "reason": chosen.reason,
             "paired_comparisons": [vars(c) for c in chosen.comparisons],
@@ -133,6 +145,7 @@ def _told_trial(trial: Trial, done: Compared, settings: LabSettings) -> dict[str
         "strategy": trial.configuration.strategy,
         "about": STRATEGIES[trial.configuration.strategy].about,
         "parameters": dict(trial.configuration.parameters),
+        "preparation": vars(trial.configuration.preparation),
         "status": trial.status,
         "reason": trial.reason or None,
         "rows": trial.rows,

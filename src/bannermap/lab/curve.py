@@ -11,7 +11,8 @@ from bannermap.lab.budget import Budget
 from bannermap.lab.chance import adjusted_rand
 from bannermap.lab.data import Pictures
 from bannermap.lab.figures import held_out_figures
-from bannermap.lab.fitting import Configuration, Fit, fit
+from bannermap.lab.fitting import Configuration, Fit, fit, in_short
+from bannermap.lab.search import Say
 from bannermap.lab.strategies import STRATEGIES, Tools
 
 
@@ -45,8 +46,10 @@ def learning_curve(
     seed: int,
     tools: Tools,
     budget: Budget,
+    say: Say = print,
 ) -> list[Point]:
-    """Points by number of banners, then by days; parts that there is no time for are left out, the largest first.
+    """Points by number of banners, then by days; parts that there is no time for are left out, the largest first, and so are
+    those that the strategy fails on, which is said.
 
     Args:
         train: what ``whole`` was fitted on.
@@ -57,6 +60,7 @@ def learning_curve(
         seed: of the draw and the fits.
         tools: what strategies work with.
         budget: the time.
+        say: tells a person of a part that is left out because its fit failed.
     """
     full = whole.model.predict(test.vectors, test.sizes)
     order, days = np.random.default_rng(seed).permutation(len(train)), np.unique(train.days)
@@ -68,8 +72,11 @@ def learning_curve(
     for by, rows in parts:
         if len(rows) > 1 and budget.allows(whole.seconds * (len(rows) / len(train)) ** growth):
             part = train.of(rows)
-            made = fit(part.vectors, configuration, seed, tools, part.sizes)
-            result.append(_point(by, part, made, test, full))
+            try:
+                made = fit(part.vectors, configuration, seed, tools, part.sizes)
+                result.append(_point(by, part, made, test, full))
+            except Exception as error:  # few rows, say: the comparison itself is done, and must not be lost by this
+                say(f"learning curve: no point for {len(part):,} pictures, by {by}: {in_short(error)}")
     end = _point("banners", train, whole, test, full)
     result += [end, replace(end, by="days")] if len(days) > 1 else [end]
     return sorted(result, key=lambda p: (p.by, p.pictures))

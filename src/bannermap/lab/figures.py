@@ -19,6 +19,9 @@ from bannermap.lab.sizes import Weights, balance, composite, largest_share, nois
 DENSITY_ROWS = 2000
 """Rows that DBCV is taken on, since it forms all pairs; drawn, with a fixed seed."""
 
+BETWEEN_CENTRES = ("davies_bouldin", "advertiser_centre_heuristic")
+"""Figures whose work grows with the square of the number of clusters."""
+
 
 @dataclass(frozen=True)
 class Pairs:
@@ -29,7 +32,9 @@ class Pairs:
     alike: np.ndarray
 
 
-def figures(pictures: Pictures, labels: np.ndarray, samples: np.ndarray, weights: Weights) -> dict[str, float]:
+def figures(
+    pictures: Pictures, labels: np.ndarray, samples: np.ndarray, weights: Weights, most_compared: int | None = None
+) -> dict[str, float]:
     """Figures of a clustering by name; those that are not defined are nan.
 
     Args:
@@ -37,12 +42,15 @@ def figures(pictures: Pictures, labels: np.ndarray, samples: np.ndarray, weights
         labels: int (n,).
         samples: float64 (n,), silhouettes.
         weights: of the composite.
+        most_compared: clusters above which nothing is taken that compares all centres with all, see `BETWEEN_CENTRES`; None for
+            any number.
     """
     found = coded(labels)
     inside = samples[~np.isnan(samples)]
     mean = float(inside.mean()) if len(inside) else float("nan")
     balanced, outliers = float(balance(found.sizes)), len(labels) - len(found.rows)
     kept = float(noise_penalty(outliers, len(labels)))
+    between = most_compared is None or found.clusters <= most_compared
     drawn = np.random.default_rng(0).permutation(len(labels))[:DENSITY_ROWS]
     result = {
         "clusters": float(found.clusters),
@@ -50,13 +58,13 @@ def figures(pictures: Pictures, labels: np.ndarray, samples: np.ndarray, weights
         "largest_share": largest_share(labels),
         "silhouette": mean,
         "silhouette_with_outliers": float(inside.sum() / len(labels)) if len(inside) else float("nan"),
-        "davies_bouldin": davies_bouldin(pictures.vectors, labels),
+        "davies_bouldin": davies_bouldin(pictures.vectors, labels) if between else float("nan"),
         "calinski_harabasz": calinski_harabasz(pictures.vectors, labels),
         "density_validity": density_validity(pictures.vectors[drawn], np.asarray(labels)[drawn]),
         "balance": balanced,
         "composite": float(composite(mean, balanced, kept, weights)),
     }
-    return result | _of_advertisers(pictures, labels) | _of_truth(pictures, labels)
+    return result | _of_advertisers(pictures, labels, between) | _of_truth(pictures, labels)
 
 
 def pair_figures(pairs: Pairs, labels: np.ndarray) -> dict[str, float]:
@@ -97,7 +105,7 @@ def held_out_figures(train: Pictures, made: Fit, test: Pictures) -> dict[str, fl
     return result | ({"held_out_ari": adjusted_rand(given[known], test.truth[known].astype(str))} if known.any() else {})
 
 
-def _of_advertisers(pictures: Pictures, labels: np.ndarray) -> dict[str, float]:
+def _of_advertisers(pictures: Pictures, labels: np.ndarray, between: bool) -> dict[str, float]:
     rows = np.flatnonzero(pictures.advertisers != "")
     if not len(rows):
         return {}
@@ -107,7 +115,8 @@ def _of_advertisers(pictures: Pictures, labels: np.ndarray) -> dict[str, float]:
     centres = cluster_sums(pictures.vectors[rows], found) / np.maximum(found.sizes, 1)[:, None]
     simple = {"recall": a.recall, "sum_heuristic": a.sum_heuristic, "product_heuristic": a.product_heuristic}
     result = {f"advertiser_{name}": a.aggregate(measure(counts, totals), totals) for name, measure in simple.items()}
-    result["advertiser_centre_heuristic"] = a.aggregate(a.centre_heuristic(counts, centres, totals), totals)
+    if between:
+        result["advertiser_centre_heuristic"] = a.aggregate(a.centre_heuristic(counts, centres, totals), totals)
     result["advertiser_peak_distance"] = a.peak_distance(pictures.vectors[rows], who, given, centres)
     return result | {f"advertiser_{name}": value for name, value in vars(against_classes(given, who)).items()}
 

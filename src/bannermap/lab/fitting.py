@@ -102,6 +102,12 @@ def fit(vectors: np.ndarray, configuration: Configuration, seed: int, tools: Too
     return Fit(labels, model, time.monotonic() - began, len(drawn))
 
 
+def in_short(error: Exception) -> str:
+    """What a fit failed of: its kind, and the first line of what it says."""
+    said = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {said[0][:300]}" if said else type(error).__name__
+
+
 def _projection(vectors: np.ndarray, configuration: Configuration) -> Projection | None:
     """Principal components where they are asked for, or the strategy bears no more."""
     strategy, kept = STRATEGIES[configuration.strategy], configuration.preparation.kept

@@ -16,12 +16,12 @@ from bannermap.lab.data import Pictures, stratified
 from bannermap.lab.figures import Pairs
 from bannermap.lab.separation import unit_rows
 from bannermap.platform.errors import InputError, nearest
-from bannermap.platform.runs import JobContext
+from bannermap.platform.runs import JobContext, say
 from bannermap.platform.settings import LabSettings
 from bannermap.platform.tables import BANNER_DAYS, EMBEDDINGS
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import Column, DataFrame, SparkSession
 
 SeenPictures = Callable[[JobContext, str], "DataFrame"]
 """Context, encoder_id -> banner_id, first_seen_dt, pixel_hash, content_hash, width, height of all banners by the day."""
@@ -113,8 +113,31 @@ def nodes_of_files(spark: SparkSession, path: str) -> DataFrame:
 
 def usable(nodes: DataFrame) -> DataFrame:
     """Those whose vector has a direction: finite, and not all zeros."""
-    finite = ~F.exists("vector", lambda x: x.isNull() | F.isnan(x) | (F.abs(x) == float("inf")))
-    return nodes.where(finite & F.exists("vector", lambda x: x != 0))
+    return nodes.where(_finite() & _directed())
+
+
+def vector_faults(rows: DataFrame, dimensions: int) -> DataFrame:
+    """The rows with ``reason``: why a row cannot be clustered, null where it can; in the words of `cluster_banners`.
+
+    Args:
+        rows: vector, and whatever else.
+        dimensions: the length that vectors have to have.
+    """
+    reasons = (
+        ("no_vector", F.col("vector").isNull()),
+        ("other_dimensions", F.size("vector") != dimensions),
+        ("not_finite", ~_finite()),
+        ("zero_vector", ~_directed()),
+    )
+    return rows.withColumn("reason", F.coalesce(*[F.when(test, F.lit(name)) for name, test in reasons]))
+
+
+def _finite() -> Column:
+    return ~F.exists("vector", lambda x: x.isNull() | F.isnan(x) | (F.abs(x) == float("inf")))
+
+
+def _directed() -> Column:
+    return F.exists("vector", lambda x: x != 0)
 
 
 def gathered(
@@ -137,13 +160,17 @@ def gathered(
     for other in others:
         shared = shared.join(other.select("node_id"), "node_id", "left_semi")
     known = shared.count()
-    facts = shared.select(*FACTS)
+    facts, wanted = shared.select(*FACTS), {*targets, *(end for one, other, _ in pairs for end in (one, other))}
     if known > MOST_FACTS:
-        facts = facts.orderBy(F.xxhash64(F.lit(settings.seed), "node_id"), "node_id").limit(MOST_FACTS)
+        drawn = facts.orderBy(F.xxhash64(F.lit(settings.seed), "node_id"), "node_id").limit(MOST_FACTS)
+        named = facts.join(F.broadcast(_names(facts.sparkSession, sorted(wanted))), "node_id", "left_semi")
+        facts = drawn.union(named).dropDuplicates(["node_id"])
     all_of_them = _facts(facts.orderBy("node_id").toArrow())
     places = {name: place for place, name in enumerate(all_of_them.names)}
-    wanted = {*targets, *(end for one, other, _ in pairs for end in (one, other))}
     always = np.array(sorted(places[n] for n in wanted if n in places), np.int64)
+    if len(always) < len(wanted):
+        absent = f"{len(wanted) - len(always):,} of {len(wanted):,} pictures"
+        say(f"{absent} that lab.targets and lab.pairs name have no usable vector of each encoder: they are left out")
     sample = all_of_them.of(stratified(all_of_them, settings.strata, rows, always, settings.seed))
     if len(sample) < 2:
         raise InputError(
@@ -167,8 +194,7 @@ def _facts(table: pa.Table) -> Pictures:
 
 
 def _with_vectors(sample: Pictures, frame: DataFrame, encoder_id: str) -> Pictures:
-    spark = frame.sparkSession
-    wanted = spark.createDataFrame(pa.table({"node_id": pa.array(list(sample.names), pa.string())}))
+    wanted = _names(frame.sparkSession, list(sample.names))
     found = frame.select("node_id", "vector").join(F.broadcast(wanted), "node_id").toArrow()
     try:
         vectors = vectors_of(found["vector"].combine_chunks())
@@ -180,6 +206,10 @@ def _with_vectors(sample: Pictures, frame: DataFrame, encoder_id: str) -> Pictur
     return Pictures(**{**vars(sample), "vectors": rows})
 
 
+def _names(spark: SparkSession, names: Sequence[str]) -> DataFrame:
+    return spark.createDataFrame(pa.table({"node_id": pa.array(names, pa.string())}))
+
+
 def _pairs(sample: Pictures, pairs: Sequence[tuple[str, str, bool]]) -> Pairs:
     place = {name: row for row, name in enumerate(sample.names)}
     known = [(place[a], place[b], alike) for a, b, alike in pairs if a in place and b in place]
@@ -188,22 +218,27 @@ def _pairs(sample: Pictures, pairs: Sequence[tuple[str, str, bool]]) -> Pairs:
 
 
 def named_nodes(context: JobContext, encoder_id: str, seen: SeenPictures) -> tuple[list[str], list[tuple[str, str, bool]]]:
-    """node_ids of the configured targets and pairs, by the banners that they name; those without a picture are left out."""
+    """node_ids of the configured targets and pairs, by the banners that they name; those without a picture are left out, and
+    how many is said."""
     settings, spark = context.settings.lab, context.warehouse.spark
     if not (settings.targets or settings.pairs):
         return [], []
     node = seen(context, encoder_id).select("banner_id", F.col("pixel_hash").alias("node"))
     targets: list[str] = []
     if settings.targets:
-        rows = (
-            spark.read.parquet(settings.targets).select("banner_id").join(node, "banner_id").distinct().orderBy("node").collect()
-        )
+        asked = spark.read.parquet(settings.targets).select("banner_id").distinct()
+        rows = asked.join(node, "banner_id").orderBy("node").collect()
         targets = [r["node"] for r in rows]
+        _say_absent(asked.count() - len(rows), "banners of lab.targets")
     if not settings.pairs:
         return targets, []
     one, other = (node.withColumnsRenamed({"banner_id": f"banner_{e}", "node": f"node_{e}"}) for e in "ab")
-    judged = (
-        spark.read.parquet(settings.pairs).select("banner_a", "banner_b", "alike").join(one, "banner_a").join(other, "banner_b")
-    )
-    found = judged.orderBy("banner_a", "banner_b").collect()
+    judged = spark.read.parquet(settings.pairs).select("banner_a", "banner_b", "alike")
+    found = judged.join(one, "banner_a").join(other, "banner_b").orderBy("banner_a", "banner_b").collect()
+    _say_absent(judged.count() - len(found), "pairs of lab.pairs")
     return targets, [(r["node_a"], r["node_b"], bool(r["alike"])) for r in found]
+
+
+def _say_absent(rows: int, what: str) -> None:
+    if rows > 0:
+        say(f"{rows:,} {what} have no picture by the day: they are left out")

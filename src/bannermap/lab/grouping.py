@@ -5,11 +5,13 @@ Vectors become whole numbers before they are added, so that sums, and what follo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+MOST_CELLS = 1 << 23
+"""Of sums that one task holds, 8 bytes each."""
 SCALE = 2.0**32
 """Of a component of a unit vector as a whole number: sums of 2^30 of them stay within int64."""
 
@@ -34,6 +36,10 @@ class Groups:
         exact, n = self.sums / SCALE, self.pictures.astype(np.float64)
         squared = np.einsum("cd,cd->c", exact, exact)
         return np.where(n > 1, (squared - n) / np.maximum(n * (n - 1), 1.0), 1.0)
+
+    def part(self, places: slice) -> Groups:
+        """Some of the clusters."""
+        return Groups(self.labels[places], self.pictures[places], self.sums[places])
 
     def places(self, labels: np.ndarray) -> np.ndarray:
         """int64 (n,), the place of each of some labels; all of them are here."""
@@ -63,6 +69,23 @@ def together(parts: Iterable[Groups]) -> Groups:
     np.add.at(pictures, place, np.concatenate([p.pictures for p in each]))
     np.add.at(sums, place, np.concatenate([p.sums for p in each]))
     return Groups(present, pictures, sums)
+
+
+def folded(parts: Iterable[Groups]) -> Iterator[Groups]:
+    """The same sums in few parts, of which little more than `MOST_CELLS` are held at once: a cluster may be in several.
+
+    Args:
+        parts: of the same dimensions, each small.
+    """
+    held: list[Groups] = []
+    for part in parts:
+        held.append(part)
+        if sum(p.sums.size for p in held) > MOST_CELLS:
+            held = [together(held)]
+            if held[0].sums.size > MOST_CELLS // 2:  # many clusters: to go on would add them all up for each few pictures
+                yield held.pop()
+    if held:
+        yield together(held)
 
 
 def similarity_sums(labels: np.ndarray, vectors: np.ndarray, groups: Groups) -> np.ndarray:

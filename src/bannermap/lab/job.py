@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+from pyspark.sql import functions as F
 
 from bannermap.lab import gathering as g
 from bannermap.lab.comparing import TRUST, Compared, compare, plain, told
+from bannermap.lab.naming import comparison_hash, next_sequence
 from bannermap.lab.page import Sheets, page
 from bannermap.lab.places import check_scatter
 from bannermap.lab.search import Say
@@ -21,7 +23,7 @@ from bannermap.lab.sheets import Drawing, contact_sheets
 from bannermap.lab.strategies import Tools, check_mode, check_strategies, device_of
 from bannermap.lab.strategies.interface import NeighbourSearch, RecursiveClustering, ThemeMaker
 from bannermap.platform.cli import FileMode, Stage
-from bannermap.platform.config import settings_hash, settings_json
+from bannermap.platform.config import settings_json
 from bannermap.platform.files import write_bytes, write_text
 from bannermap.platform.runs import JobContext, say
 from bannermap.platform.settings import Settings
@@ -80,8 +82,8 @@ def stage(given: Given) -> Stage:
             tools = given.tools(warehouse.spark, context.settings)
             done = compare_all(found, context.settings, tools, lambda text: say(f"{context.title}: {text}"))
         with context.phase(PHASES[2]):
-            name = f"{context.dt}-{settings_hash(settings)[:12]}"
-            frames = result_frames(warehouse.spark, name, context.dt, done)
+            name = f"{context.dt}-{comparison_hash(context.settings, found.pictures)}"
+            frames = result_frames(warehouse.spark, name, context.dt, done, _sequence(context, name))
             for table, frame in zip((LAB_RESULTS, LAB_LABELS), frames, strict=True):
                 warehouse.overwrite_partition(table, frame, comparison_id=name)
             if not warehouse.read_only:
@@ -102,7 +104,7 @@ def files_mode(given: Given) -> FileMode:
         nodes = {FILES_ENCODER: g.usable(g.nodes_of_files(spark, values["embeddings"])).persist()}
         found = g.gathered(nodes, [], [], settings.lab.sample_rows, settings.lab)
         done = compare_all(found, settings, given.tools(spark, settings), say)
-        out, name = values["out"].rstrip("/"), f"file-{settings_hash(settings.lab)[:12]}"
+        out, name = values["out"].rstrip("/"), f"file-{comparison_hash(settings, nodes)}"
         frames = result_frames(spark, name, NO_DAY, done)
         for table, folder, frame in zip((FILE_LAB_RESULTS, FILE_LAB_LABELS), ("results", "labels_parquet"), frames, strict=True):
             table.select(frame).coalesce(1).write.mode("overwrite").parquet(f"{out}/{folder}")
@@ -136,9 +138,17 @@ def compare_all(found: g.Gathered, settings: Settings, tools: Tools, tell: Say) 
     return done
 
 
-def result_frames(spark: SparkSession, name: str, day: datetime.date, done: list[Compared]) -> tuple[DataFrame, DataFrame]:
+def _sequence(context: JobContext, name: str) -> int:
+    known = context.warehouse.read_or_empty(LAB_RESULTS).where(F.col("dt") == F.lit(context.dt))
+    rows = known.select("comparison_id", "sequence").distinct().collect()
+    return next_sequence({r["comparison_id"]: r["sequence"] for r in rows}, name)
+
+
+def result_frames(
+    spark: SparkSession, name: str, day: datetime.date, done: list[Compared], sequence: int = 1
+) -> tuple[DataFrame, DataFrame]:
     """Rows of `LAB_RESULTS` and `LAB_LABELS`."""
-    key = {"comparison_id": name, "dt": day}
+    key = {"comparison_id": name, "dt": day, "sequence": sequence}
     results = [tuple({**key, **row}[c] for c in LAB_RESULTS.columns) for d in done for row in _result_rows(d)]
     labels = [_label_table(name, d, trial) for d in done for trial in d.labels]
     empty = spark.createDataFrame([], LAB_LABELS.schema)
@@ -155,6 +165,7 @@ def _result_rows(done: Compared) -> Iterator[dict[str, Any]]:
             "configuration": trial.name,
             "strategy": trial.configuration.strategy,
             "parameters": json.dumps(dict(trial.configuration.parameters), sort_keys=True),
+            "preparation": json.dumps(vars(trial.configuration.preparation), sort_keys=True),
             "status": trial.status,
             "reason": done.outcome.recommendation.reason if trial.name == recommended else trial.reason or None,
             "place": places.get(trial.name),

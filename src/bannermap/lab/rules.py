@@ -22,6 +22,9 @@ CELLS_PER_BLOCK = 1 << 23
 TOPIC_ROUNDS, TOPIC_CHANGE = 200, 1e-3
 """Of variational inference: at most so many rounds, until shares move by less than so much on average; as Spark's."""
 LEAST_DENSITY = 1e-100
+DIGAMMA_STEPS = 10
+DIGAMMA_SERIES = (1 / 12, -1 / 120, 1 / 252, -1 / 240, 1 / 132, -691 / 32760, 1 / 12)
+"""Bernoulli numbers B_2n over 2n."""
 
 
 class Rule(Protocol):
@@ -193,6 +196,13 @@ def most_similar(vectors: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, n
 
 
 def _digamma(values: np.ndarray) -> np.ndarray:
-    from scipy.special import digamma
-
-    return np.asarray(digamma(values))
+    """The logarithmic derivative of the gamma function, of values above 0: psi(x) = psi(x + 1) - 1 / x up to where its
+    asymptotic series (Abramowitz and Stegun 6.3.18) is as exact as a double."""
+    x, before = np.asarray(values, np.float64), np.zeros(np.shape(values))
+    for step in range(DIGAMMA_STEPS):
+        before += 1.0 / (x + step)
+    far = x + DIGAMMA_STEPS
+    inverse, series = 1.0 / (far * far), np.zeros_like(far)
+    for term in reversed(DIGAMMA_SERIES):
+        series = (series + term) * inverse
+    return np.log(far) - 0.5 / far - series - before

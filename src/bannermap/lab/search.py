@@ -13,13 +13,14 @@ The order of trying, and every fit, follow from the seed. While the budget does 
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from bannermap.lab.budget import Budget
-from bannermap.lab.fitting import Configuration, Fit, fit
+from bannermap.lab.fitting import Configuration, Fit, fit, in_short
 from bannermap.lab.gates import AgainstPermuted, against_permuted, bootstrap_stability
 from bannermap.lab.models import Sizes
 from bannermap.lab.ranges import MODES
@@ -53,6 +54,7 @@ class Trial:
         reason: in words, where it is not ranked.
         rows: of its last fit, 0 without one.
         seconds: of that fit.
+        measured_s: seconds of its silhouettes, which those of permuted labels take again.
         found: that fit, where it was on all rows.
         silhouettes: float64 (n,), of all rows where it was on all.
         score: by the configured score; without stability until that is known. nan without a fit.
@@ -65,6 +67,7 @@ class Trial:
     reason: str = ""
     rows: int = 0
     seconds: float = 0.0
+    measured_s: float = 0.0
     found: Fit | None = None
     silhouettes: np.ndarray = field(default_factory=lambda: np.empty(0))
     score: float = float("nan")
@@ -213,14 +216,17 @@ def _fitted(work: Comparing, trial: Trial, rows: np.ndarray, place: str, times: 
     try:
         found = work.fit(trial.configuration, rows, work.settings.seed)
     except Exception as error:  # a library that gives up on these vectors must not end the comparison of the others
-        return replace(trial, status="failed", reason=f"{type(error).__name__}: {str(error).strip().splitlines()[0][:300]}")
+        return replace(trial, status="failed", reason=in_short(error))
+    began = time.monotonic()
     samples = silhouette(work.vectors[rows], found.labels).samples
+    measured_s = time.monotonic() - began
     value = score(Scored(trial.name, found.labels, samples), work.settings.rank_by, work.weights)
     work.say(f"{place}: {trial.name} in {found.seconds:.1f} s, score {value:.3f}")
     times[trial.configuration.strategy] = len(rows), found.seconds
     whole = len(rows) == len(work.vectors)
     kept = (found, samples) if whole else (None, np.empty(0))
-    return replace(trial, rows=len(rows), seconds=found.seconds, score=value, found=kept[0], silhouettes=kept[1])
+    known = replace(trial, rows=len(rows), seconds=found.seconds, measured_s=measured_s, score=value)
+    return replace(known, found=kept[0], silhouettes=kept[1])
 
 
 def _kept(tried: list[Trial]) -> tuple[list[Trial], list[Trial]]:
@@ -253,6 +259,8 @@ def _all_gated(work: Comparing, whole: Sequence[Trial]) -> list[Trial]:
 def _gated(work: Comparing, trial: Trial) -> Trial:
     """With its stability in its score, and ranked where it clears both gates."""
     gate, labels = work.settings.gate, trial.found.labels if trial.found else np.empty(0, np.int64)
+    if not work.budget.allows(trial.measured_s * gate.permutations):
+        return replace(trial, status="untried", reason="no time was left for the silhouettes of permuted labels")
     value = float(np.nanmean(trial.silhouettes)) if np.isfinite(trial.silhouettes).any() else float("nan")
     permuted = against_permuted(work.vectors, labels, value, gate.permutations, work.settings.seed)
     trial = replace(trial, permuted=permuted)
@@ -263,14 +271,22 @@ def _gated(work: Comparing, trial: Trial) -> Trial:
         replicates -= 1
     if replicates < LEAST_STABILITY:
         return replace(trial, status="untried", reason=f"no time was left for its stability (about {trial.seconds:.0f} s each)")
-    stability = bootstrap_stability(
-        lambda rows, seed: work.fit(trial.configuration, rows, seed).labels, labels, replicates, work.settings.seed
-    )
+    try:
+        stability = bootstrap_stability(
+            lambda rows, seed: work.fit(trial.configuration, rows, seed).labels, labels, replicates, work.settings.seed
+        )
+    except Exception as error:  # as above: what a library makes of one sample must not cost what is known of the others
+        return replace(trial, status="failed", reason=f"on a bootstrap sample: {in_short(error)}")
+    return _with_stability(work, trial, labels, stability)
+
+
+def _with_stability(work: Comparing, trial: Trial, labels: np.ndarray, stability: np.ndarray) -> Trial:
     scored = Scored(trial.name, labels, trial.silhouettes, stability)
     trial = replace(trial, stability=stability, score=score(scored, work.settings.rank_by, work.weights))
     work.say(f"{trial.name}: stability {stability.mean():.3f}, score {trial.score:.3f}")
-    if stability.mean() < gate.min_stability:
-        why = f"its stability {stability.mean():.2f} is below lab.gate.min_stability {gate.min_stability:.2f}"
+    least = work.settings.gate.min_stability
+    if stability.mean() < least:
+        why = f"its stability {stability.mean():.2f} is below lab.gate.min_stability {least:.2f}"
         return replace(trial, status="gated", reason=why)
     return replace(trial, status="ranked")
 

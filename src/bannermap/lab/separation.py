@@ -14,6 +14,8 @@ from bannermap.lab.labels import Coded, cluster_sums, coded
 
 CELLS_PER_BLOCK = 1 << 22
 """Rows x clusters whose similarities are held at once, 8 bytes each."""
+NEAR = 1e-6
+"""Of a squared distance to the squares it is the difference of: below, half of its digits or more would be lost."""
 
 
 @dataclass(frozen=True)
@@ -83,12 +85,32 @@ def davies_bouldin(vectors: np.ndarray, labels: np.ndarray) -> float:
     spread = np.bincount(found.codes, _distances_to_own(vectors, found, centres)) / found.sizes
     if np.allclose(spread, 0.0):
         return 0.0
-    worst = np.zeros(found.clusters)
-    for i in range(found.clusters):
-        apart = np.linalg.norm(centres - centres[i], axis=1)
+    worst, step = np.zeros(found.clusters), max(1, CELLS_PER_BLOCK // found.clusters)
+    for low in range(0, found.clusters, step):
+        block = slice(low, low + step)
+        apart = distances(centres[block], centres)
         apart[apart == 0] = np.inf
-        worst[i] = ((spread[i] + spread) / apart).max()
+        worst[block] = ((spread[block, None] + spread) / apart).max(axis=1)
     return float(worst.mean())
+
+
+def distances(some: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """float64 (m, k): Euclidean distances of rows, by products; the few pairs for which these would round are subtracted.
+
+    Args:
+        some: float64 (m, d).
+        others: float64 (k, d).
+    """
+    middle = others.mean(axis=0)
+    one, other = some - middle, others - middle
+    scale = (one**2).sum(axis=1)[:, None] + (other**2).sum(axis=1)
+    squared = scale - 2.0 * (one @ other.T)
+    rows, columns = np.nonzero(squared <= NEAR * scale)
+    step = max(1, CELLS_PER_BLOCK // max(1, others.shape[1]))
+    for low in range(0, len(rows), step):
+        i, j = rows[low : low + step], columns[low : low + step]
+        squared[i, j] = ((some[i] - others[j]) ** 2).sum(axis=1)
+    return np.sqrt(squared)
 
 
 def calinski_harabasz(vectors: np.ndarray, labels: np.ndarray) -> float:

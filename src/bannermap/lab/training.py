@@ -16,7 +16,7 @@ from bannermap import __version__
 from bannermap.lab import gathering as g
 from bannermap.lab.comparing import plain
 from bannermap.lab.data import Pictures
-from bannermap.lab.figures import figures
+from bannermap.lab.figures import BETWEEN_CENTRES, figures
 from bannermap.lab.fitting import Configuration, Fit, Preparation, fit
 from bannermap.lab.job import Given, gathered_pictures
 from bannermap.lab.labels import cluster_sums, coded
@@ -24,18 +24,20 @@ from bannermap.lab.models import ARRAYS, DESCRIPTION, SavedModel, packed, unpack
 from bannermap.lab.rules import most_similar
 from bannermap.lab.separation import silhouette, unit_rows
 from bannermap.lab.sizes import Weights, giant_warning
-from bannermap.lab.strategies import check_mode, check_strategies
+from bannermap.lab.strategies import check_mode, check_strategies, checked_parameters
 from bannermap.lab.strategies.interface import ThemeMaker
 from bannermap.platform.cli import Stage
-from bannermap.platform.errors import InputError
+from bannermap.platform.errors import ConfigError, InputError
 from bannermap.platform.files import read_bytes, read_text, write_bytes, write_text
 from bannermap.platform.runs import JobContext, say
 from bannermap.platform.settings import LabSettings, Settings
 from bannermap.platform.tables import LAB_RESULTS
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import Row, SparkSession
 
+MOST_COMPARED = 10_000
+"""Clusters up to which a model's facts have figures that compare all centres with all: a minute in 3,072 dimensions."""
 PHASES = ("choose a strategy", "gather pictures", "fit", "keep the model")
 
 
@@ -75,32 +77,58 @@ def stage(given: Given, kept: Callable[[SavedModel], None] = lambda saved: None)
 
 
 def _check(settings: Settings) -> None:
+    train = settings.lab.train
     check_mode(settings.lab.mode)
-    check_strategies([settings.lab.train.strategy] if settings.lab.train.strategy else [])
+    if train.strategy:
+        check_strategies([train.strategy])
+        checked_parameters(train.strategy, train.parameters, settings.clustering)
+    elif train.parameters:
+        raise ConfigError(
+            "lab.train.parameters are set, and lab.train.strategy is not: what a comparison recommends has its own parameters. "
+            "Name their strategy, or leave them empty."
+        )
 
 
 def chosen_configuration(context: JobContext) -> tuple[str, Configuration]:
     """The configured strategy, else what the newest comparison of the day or before recommends.
 
     Raises:
-        InputError: there is none, or it recommends for several encoders and none is named.
+        InputError: there is none.
+        ConfigError: an old one did not note what was done to vectors, and the settings say something else than its name.
     """
     settings = context.settings.lab
     if settings.train.strategy:
-        return g.encoders_of(context)[0], Configuration(settings.train.strategy, settings.train.parameters, _before(settings))
+        name, clustering = settings.train.strategy, context.settings.clustering
+        parameters = checked_parameters(name, settings.train.parameters, clustering)
+        return g.encoders_of(context)[0], Configuration(name, parameters, _before(settings))
     rows = context.warehouse.read(LAB_RESULTS, "compare_strategies").where(
         F.col("recommended") & (F.col("dt") <= F.lit(context.dt))
     )
     wanted = context.settings.clustering.encoder_id or (settings.encoder_ids[0] if settings.encoder_ids else None)
     own = rows.where(F.col("encoder_id") == wanted) if wanted else rows
-    newest = own.orderBy(F.desc("dt"), F.desc("comparison_id"), "encoder_id").limit(1).collect()
+    order = (F.desc("dt"), F.desc_nulls_last("sequence"), F.desc("comparison_id"), F.asc("encoder_id"))
+    newest = own.orderBy(*order).limit(1).collect()
     if not newest:
         raise InputError(
             f"No comparison of {context.dt} or before recommends anything{f' for {wanted}' if wanted else ''}. Run "
             "compare_strategies, or set lab.train.strategy and lab.train.parameters."
         )
-    found = newest[0]
-    return str(found["encoder_id"]), Configuration(found["strategy"], json.loads(found["parameters"]), _before(settings))
+    return str(newest[0]["encoder_id"]), _recommended(newest[0], settings)
+
+
+def _recommended(row: Row, settings: LabSettings) -> Configuration:
+    """As it was compared; where its preparation was not noted, it has to be that of the settings."""
+    parameters, noted = json.loads(row["parameters"]), row["preparation"]
+    if noted is not None:
+        return Configuration(row["strategy"], parameters, Preparation(**json.loads(noted)))
+    found = Configuration(row["strategy"], parameters, _before(settings))
+    if found.name != row["configuration"]:
+        raise ConfigError(
+            f"The comparison {row['comparison_id']} recommends {row['configuration']}, and with lab.pca_dimensions, "
+            f"lab.pca_variance and lab.bucketing as they are {found.name} would be trained. Set them as they were, or run "
+            "compare_strategies again."
+        )
+    return found
 
 
 def _before(settings: LabSettings) -> Preparation:
@@ -122,7 +150,10 @@ def saved_model(
         settings: of the lab.
     """
     samples = silhouette(pictures.vectors, made.labels).samples
-    facts: dict[str, Any] = figures(pictures, made.labels, samples, Weights(**settings.composite.model_dump()))
+    weights, clusters = Weights(**settings.composite.model_dump()), coded(made.labels).clusters
+    facts: dict[str, Any] = figures(pictures, made.labels, samples, weights, MOST_COMPARED)
+    if clusters > MOST_COMPARED:
+        say(f"{clusters:,} clusters, more than {MOST_COMPARED:,}: {', '.join(BETWEEN_CENTRES)} were not taken")
     facts |= {"pictures": float(len(pictures)), "fitted_pictures": float(made.fitted_rows)}
     first = g.EPOCH + datetime.timedelta(days=int(pictures.days.min()))
     about: Mapping[str, Any] = plain({k: v for k, v in facts.items() if np.isfinite(v)})

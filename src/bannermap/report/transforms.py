@@ -275,7 +275,7 @@ def newest_verdicts(verdicts: DataFrame, log_losses: DataFrame, slices: int) -> 
 
 
 def newest_comparison(results: DataFrame) -> DataFrame:
-    """Rows of the newest comparison of strategies, by its day and then its name; ranked ones first, best first."""
-    newest = results.agg(F.max(F.struct("dt", "comparison_id")).alias("c")).select("c.*")
+    """Rows of the newest comparison of strategies, by its day and number; ranked ones first, best first."""
+    newest = results.agg(F.max(F.struct("dt", "sequence", "comparison_id")).alias("c")).select("c.*")
     rows = results.join(F.broadcast(newest), ["dt", "comparison_id"], "left_semi")
     return rows.orderBy("encoder_id", F.asc_nulls_last("place"), "configuration")

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from bannermap.lab.rules import Rule
+from bannermap.lab.strategies.parameters import Kind
 from bannermap.platform.settings import ClusteringSettings
+from bannermap.platform.settings.common import Section
 
 Parameters = Mapping[str, Any]
 RecursiveClustering = Callable[[np.ndarray, ClusteringSettings], tuple[np.ndarray, np.ndarray]]
@@ -62,6 +64,7 @@ class Strategy:
         name: as in ``lab.strategies``.
         about: a sentence for the report: what it does, and how it places what it has not seen.
         fit: vectors float32 (n, d), parameters, seed, tools -> the fit. Equal arguments give equal results.
+        parameters: class of its parameters; their names, types and ranges are those of its fields.
         max_rows: rows that a fit can bear; of more a sample is fitted, and the rule places the rest. None for any number.
         max_dimensions: dimensions that a fit can bear; more are projected. None for any number.
         rows_per_dimension: rows that a cluster should have per dimension; with fewer, more is projected away. None for any.
@@ -73,6 +76,7 @@ class Strategy:
     name: str
     about: str
     fit: Callable[[np.ndarray, Parameters, int, Tools], Fitted]
+    parameters: Kind = Section
     max_rows: int | None = None
     max_dimensions: int | None = None
     rows_per_dimension: int | None = None

@@ -6,6 +6,8 @@ import numpy as np
 
 from bannermap.lab.rules import NearestPicture
 from bannermap.lab.strategies.interface import Fitted, Parameters, Strategy, Tools
+from bannermap.lab.strategies.parameters import settings_with
+from bannermap.platform.settings import ClusteringSettings
 
 
 def fit_recursive(vectors: np.ndarray, parameters: Parameters, seed: int, tools: Tools) -> Fitted:
@@ -17,8 +19,7 @@ def fit_recursive(vectors: np.ndarray, parameters: Parameters, seed: int, tools:
         seed: nothing is drawn.
         tools: has the clustering.
     """
-    settings = tools.clustering.model_copy(update=dict(parameters))
-    labels, thresholds = tools.cluster(vectors, settings)
+    labels, thresholds = tools.cluster(vectors, settings_with(parameters, tools.clustering))
     inside = np.flatnonzero(labels >= 0)
     if not len(inside):  # nothing to resemble: whoever comes joins nothing, either
         return Fitted(labels, NearestPicture(vectors[:1], np.full(1, -1), np.full(1, -1.0, np.float32)))
@@ -32,6 +33,7 @@ STRATEGIES = (
         "Components of the neighbour graph, cut again while that makes them tighter. A new picture joins the cluster of the most "
         "similar clustered one, from the cosine of the cut that made it on.",
         fit_recursive,
+        ClusteringSettings,
         growth=2.0,
     ),
 )

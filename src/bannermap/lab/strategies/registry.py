@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from bannermap.lab.packages import check_package
 from bannermap.lab.strategies import neighbourhoods, scikit, spark_ml
 from bannermap.lab.strategies.interface import Strategy
+from bannermap.lab.strategies.parameters import checked
 from bannermap.platform.errors import ConfigError
+from bannermap.platform.settings import ClusteringSettings
 
 ALL = (*neighbourhoods.STRATEGIES, *spark_ml.STRATEGIES, *scikit.STRATEGIES)
 GPU = "gpu"
@@ -24,6 +27,20 @@ def check_strategies(names: Iterable[str]) -> None:
         needs = STRATEGIES[name].needs
         if needs:
             check_package(f"lab.strategies names {name}", needs, needs, "leave it out of lab.strategies")
+
+
+def checked_parameters(name: str, parameters: Mapping[str, Any], configured: ClusteringSettings) -> dict[str, Any]:
+    """A strategy's parameters as plain values of their types.
+
+    Args:
+        name: of the strategy.
+        parameters: as configured.
+        configured: what those of the recursive clustering are laid over.
+
+    Raises:
+        ConfigError: a key that there is not, one that is absent, or a value out of range.
+    """
+    return checked(name, STRATEGIES[name].parameters, parameters, configured)
 
 
 def check_mode(mode: str) -> None:

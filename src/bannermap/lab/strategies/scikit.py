@@ -6,6 +6,7 @@ import numpy as np
 
 from bannermap.lab.rules import CELLS_PER_BLOCK, NearestPicture
 from bannermap.lab.strategies.interface import Fitted, Parameters, Strategy, Tools
+from bannermap.lab.strategies.parameters import GroupSizes, Neighbourhood
 
 MOST_ROWS = 20_000
 """The work grows with the square of the rows."""
@@ -91,6 +92,7 @@ STRATEGIES = (
         "Groups that stay dense over the widest range of densities. A new picture takes what the most similar fitted one has, "
         "within the reach of its cluster.",
         fit_hdbscan,
+        GroupSizes,
         max_rows=MOST_ROWS,
         max_dimensions=MOST_DIMENSIONS,
         growth=2.0,
@@ -101,6 +103,7 @@ STRATEGIES = (
         "Chains of pictures with many others within one cosine. A new picture joins the most similar picture of a dense place, "
         "from that cosine on.",
         fit_dbscan,
+        Neighbourhood,
         max_rows=MOST_ROWS,
         growth=2.0,
         needs="sklearn",

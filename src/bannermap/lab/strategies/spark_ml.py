@@ -9,6 +9,7 @@ import numpy as np
 from bannermap.lab.rules import Gaussians, NearestCentre, NearestPicture, Topics, non_negative_codes
 from bannermap.lab.separation import unit_rows
 from bannermap.lab.strategies.interface import Fitted, Parameters, Strategy, Tools
+from bannermap.lab.strategies.parameters import Clusters
 from bannermap.lab.strategies.torch_kmeans import fit_on_device
 from bannermap.platform.errors import InputError
 
@@ -178,12 +179,13 @@ def _unit_centres(model: Any) -> np.ndarray:
 
 CENTRE = "A new picture joins the centre of the greatest cosine."
 STRATEGIES = (
-    Strategy("kmeans", f"Centres that are the means of the pictures nearest to them. {CENTRE}", fit_kmeans),
-    Strategy("bisecting_kmeans", f"The largest group is halved until there are enough. {CENTRE}", fit_bisecting),
+    Strategy("kmeans", f"Centres that are the means of the pictures nearest to them. {CENTRE}", fit_kmeans, Clusters),
+    Strategy("bisecting_kmeans", f"The largest group is halved until there are enough. {CENTRE}", fit_bisecting, Clusters),
     Strategy(
         "gmm",
         "Normal distributions in a few principal components. A new picture joins the one of the greatest weighted density.",
         fit_mixture,
+        Clusters,
         max_dimensions=MIXTURE_DIMENSIONS,
         rows_per_dimension=10,
         unit=False,
@@ -193,13 +195,14 @@ STRATEGIES = (
         "Topics of positive and negative parts; meant for words, and here for comparison. A new picture joins the topic that "
         "has the greatest share in it.",
         fit_topics,
-        needs="scipy",
+        Clusters,
     ),
     Strategy(
         "pic",
         "A one-dimensional embedding of the neighbour graph by power iteration, cut by k-means. A new picture takes what the "
         "most similar fitted one has.",
         fit_power,
+        Clusters,
         growth=2.0,
     ),
 )

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from bannermap.platform.settings.common import Positive, Seconds, Section, Share
 from bannermap.platform.settings.experiment import OnceEach
+from bannermap.platform.settings.places import Address
 
 StrategyName = Literal["recursive", "kmeans", "bisecting_kmeans", "gmm", "lda", "pic", "hdbscan", "dbscan"]
 Stratum = Literal["day", "advertiser", "size"]
@@ -62,8 +63,8 @@ class LabSettings(Section):
     encoder_ids: tuple[str, ...] = ()
     sample_rows: Annotated[int, Field(ge=10)] = 20_000
     strata: tuple[Stratum, ...] = ("day", "advertiser", "size")
-    targets: str | None = None
-    pairs: str | None = None
+    targets: Address | None = None
+    pairs: Address | None = None
     split: Literal["banner", "day"] = "banner"
     test_share: Annotated[float, Field(ge=0.0, le=0.9)] = 0.2
     rank_by: Literal["stable_silhouette", "silhouette", "composite"] = "stable_silhouette"
@@ -76,7 +77,7 @@ class LabSettings(Section):
     curve_shares: tuple[Annotated[float, Field(gt=0.0, lt=1.0)], ...] = (0.1, 0.25, 0.5)
     scatter: Literal["pca", "umap"] = "pca"
     seed: Annotated[int, Field(ge=0)] = 7
-    out: str | None = None
+    out: Address | None = None
     train: LabTrainSettings = LabTrainSettings()
 
     @model_validator(mode="after")

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from bannermap.platform.tables.declaration import Table
+from bannermap.platform.tables.migrations import AddColumns
 
 LAB_RESULTS = Table(
     name="lab_results",
     about="Every configuration that a comparison of strategies had, with what became of it; definitions: strategies.md.",
     columns={
-        "comparison_id": "string: day and a hash of the settings of the comparison",
+        "comparison_id": "string: day and a hash of the sections lab and clustering, and of the encoders",
         "dt": "date: as-of day; nothing later was read",
+        "sequence": "int: 1 for the day's first comparison, 2 for the next; train_strategy takes the newest",
         "encoder_id": "string: see embeddings",
         "configuration": "string: strategy and parameters, readable",
         "strategy": "string: see docs/strategies.md",
         "parameters": "string: JSON",
+        "preparation": "string: JSON of what was done to vectors before the strategy: kept (principal components, or their share "
+        "of variance), bucketing, cells",
         "status": "string: ranked; gated (a gate refused it); dropped (others were better); failed; untried (no time was left)",
         "reason": "string: in words: why it is not ranked; of the recommended one, how sure that is; else null",
         "place": "int: 1 the best of its encoder; null where it is not ranked",
@@ -27,6 +31,8 @@ LAB_RESULTS = Table(
     },
     key=("comparison_id", "encoder_id", "configuration"),
     partition_by=("comparison_id",),
+    version=2,
+    migrations={2: AddColumns(("sequence", "preparation"), "null: they were not noted; a comparison that has them is newer")},
 )
 LAB_LABELS = Table(
     name="lab_labels",
