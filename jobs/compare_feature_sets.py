@@ -10,16 +10,16 @@ import sys
 
 from bannermap.clustering.lending import cluster_with_thresholds, neighbour_ends, seen_pictures, theme_centroids
 from bannermap.experiment import grid, grid_tables
-from bannermap.experiment.job import check, stage
+from bannermap.experiment.job import stage
 from bannermap.features.backfill import Backfill, backfill_stage
 from bannermap.features.counted import counted_events
 from bannermap.lab import applying, training
 from bannermap.lab.job import Given
 from bannermap.lab.models import SavedModel
-from bannermap.platform.cli import command_main, run_stage
+from bannermap.platform.cli import check_before_start, command_main, run_stage
 from bannermap.platform.errors import QualityError
 from bannermap.platform.session import build_session
-from bannermap.platform.settings import LabTrainSettings, Settings
+from bannermap.platform.settings import Settings
 from bannermap.platform.storage import Warehouse
 from bannermap.report.lending import drawn
 
@@ -38,11 +38,29 @@ def with_section(settings: Settings, name: str, **values: object) -> Settings:
     return settings.model_copy(update={name: getattr(settings, name).model_copy(update=values)})
 
 
+def to_train(settings: Settings, clusters: int) -> Settings:
+    """The settings that a model of so many clusters is trained by."""
+    chosen = {"strategy": settings.feature_grid.strategy, "parameters": {"clusters": clusters}}
+    return with_section(settings, "lab", train=settings.lab.train.model_copy(update=chosen))
+
+
+def check(settings: Settings) -> None:
+    """What can be known to be wrong before Spark starts, of every model and every experiment.
+
+    Raises:
+        ConfigError: something is.
+    """
+    grid.check_clusters(settings)
+    for clusters in settings.feature_grid.clusters:
+        check_before_start([training.stage(GIVEN)], to_train(settings, clusters))
+    for cell in grid.cells(settings):
+        check_before_start([EVALUATE], settings.model_copy(update={"experiment": cell.settings}))
+
+
 def published(warehouse: Warehouse, settings: Settings, clusters: int, days: list[datetime.date]) -> Settings:
     """Features by a model of so many clusters; the settings that go by it."""
     made: list[SavedModel] = []
-    train = LabTrainSettings(strategy=settings.feature_grid.strategy, parameters={"clusters": clusters})
-    run_stage(training.stage(GIVEN, made.append), warehouse, with_section(settings, "lab", train=train), days[0])
+    run_stage(training.stage(GIVEN, made.append), warehouse, to_train(settings, clusters), days[0])
     folder = f"{(settings.lab.out or f'{warehouse.root}/lab').rstrip('/')}/models/{made[0].model_id}"
     for day in days:
         run_stage(applying.stage(folder, seen_pictures), warehouse, settings, day)
@@ -77,9 +95,8 @@ def compare(warehouse: Warehouse, settings: Settings, day: datetime.date) -> lis
 
 def run(settings: Settings, given: argparse.Namespace) -> None:
     """Check, then compare."""
-    grid.check_clusters(settings)
     check(settings)
-    spark = build_session(settings.spark)
+    spark = build_session(settings.spark, settings.paths)
     try:
         compare(Warehouse(spark, settings.paths.warehouse), settings, given.date)
     finally:

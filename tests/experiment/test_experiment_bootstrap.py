@@ -74,11 +74,28 @@ def test_the_standard_error_of_a_mean_is_the_known_one():
 def test_words_follow_the_interval_and_the_number_of_comparisons():
     def word(value, error, comparisons=1):
         loss = b.Difference(value, value - 1.96 * error, value + 1.96 * error, error)
-        return judged(loss, 1000, 0.2, 0.01, comparisons).word
+        return judged(loss, 1000, 300, 0.2, 0.01, comparisons).word
 
     assert (word(-0.03, 0.01), word(0.03, 0.01), word(-0.01, 0.01)) == (HELPS, HURTS, CANNOT_TELL)
     assert word(-0.03, 0.01, comparisons=50) == CANNOT_TELL
     assert word(0.0, 0.0) == word(math.nan, math.nan) == CANNOT_TELL
+
+
+@pytest.mark.parametrize("users", [1, 2, 3, 9])
+def test_of_a_few_users_nothing_can_be_said(users):
+    rng = np.random.default_rng(users)
+    who, clicked = np.repeat(np.arange(users), 200), rng.random(200 * users) < 0.3
+    one, two = np.full(200 * users, 0.3), np.full(200 * users, 0.31)
+    found = b.scored(who, clicked, {"one": one, "two": two}, b.Scoring(0.3, replicates=200))
+    verdict = judged(b.difference(found["two"]["log_loss"], found["one"]["log_loss"]), len(who), users, 0.6, 0.01)
+    assert verdict.word == CANNOT_TELL and math.isnan(verdict.p_value)
+    assert verdict.rows_for_observed == verdict.rows_for_smallest == math.inf
+
+
+@pytest.mark.parametrize(("value", "error"), [(0.0, 0.0), (-0.03, 0.0), (-0.03, math.nan)])
+def test_without_a_standard_error_nothing_can_be_said(value, error):
+    verdict = judged(b.Difference(value, value, value, error), 1000, 300, 0.2, 0.01)
+    assert verdict.word == CANNOT_TELL and math.isnan(verdict.p_value) and verdict.rows_for_observed == math.inf
 
 
 def test_rows_needed_show_the_difference_as_often_as_promised():

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from bannermap.experiment import evaluation as v
-from bannermap.experiment.verdict import HELPS
+from bannermap.experiment.export import split_for_export
+from bannermap.experiment.verdict import CANNOT_TELL, HELPS
 from bannermap.platform.errors import InputError
 from bannermap.platform.settings import BoostingSettings, ExperimentSettings
 
@@ -112,8 +113,42 @@ def test_slices_with_too_few_clicks_are_left_out_and_counted():
     names = np.where(np.arange(len(world.day)) % 50 == 0, "rare", world.slices["app_id"]).astype(object)
     sliced = v.Impressions(world.day, world.user, world.clicked, world.ids, {"app_id": names})
     result = v.trained(sliced, {}, 2, QUICK)
-    kinds = {(s.kind, s.value) for s in v.judged_slices(sliced, result.test, 20)}
+    kinds = {(s.kind, s.value) for s in v.judged_slices(sliced, result.test, QUICK)}
     assert ("app_id", "rare") not in kinds and {("app_id", "app0"), (v.ALL, v.ALL), ("day", "1970-01-04")} <= kinds
     found = v.compared(sliced, v.trained(sliced, {v.FEATURES: names[:, None] == "rare"}, 2, QUICK), QUICK)
-    assert v.slices_left_out(sliced, result.test, found) == {"app_id": 1}
+    assert v.slices_left_out(sliced, result.test, found) == {"day": 0, "app_id": 1}
     assert all(math.isfinite(c.differences["auc"].standard_error) for c in found)
+
+
+@pytest.mark.parametrize(("users", "judged"), [(1, False), (3, False), (29, False), (30, True)])
+def test_slices_of_few_users_are_left_out_and_raise_no_alarm(users, judged):
+    """Of one user every resample is the same, and any difference at all would look certain."""
+    world = worlds.drawn(6, effect=1.5, users=400)
+    many = np.isin(world.impressions.user, np.arange(users))
+    rows = np.concatenate([np.arange(len(many)), *[np.flatnonzero(many)] * (60 // users)])
+    own = np.where(many[rows], "few", "many").astype(object)
+    parts = (world.impressions.day, world.impressions.user, world.impressions.clicked, world.impressions.ids)
+    sliced = v.Impressions(*(part[rows] for part in parts), {"app_id": own})
+    settings = QUICK.model_copy(update={"min_slice_clicks": 1})
+    variants = v.with_placebos({v.FEATURES: world.features[rows]}, sliced.day, 7)
+    result = v.trained(sliced, variants, 1, settings)
+    found = v.compared(sliced, result, settings)
+    assert ("few" in {c.value for c in found}) == judged and "many" in {c.value for c in found}
+    assert v.slices_left_out(sliced, result.test, found) == {"app_id": 0 if judged else 1}
+    assert not v.leaks(found)
+
+
+def test_a_log_of_one_user_raises_no_alarm():
+    rng = np.random.default_rng(1)
+    day, clicked = np.repeat(np.arange(4), 200), rng.random(800) < 0.3
+    alone = v.Impressions(day, np.zeros(800, np.int64), clicked, np.zeros((800, 1), np.uint64))
+    variants = {v.FEATURES: clicked[:, None].astype(np.float32), v.PLACEBO: clicked[:, None].astype(np.float32)}
+    found = v.compared(alone, v.trained(alone, variants, 1, QUICK), QUICK)
+    assert {c.verdict.word for c in found} == {CANNOT_TELL} and not v.leaks(found)
+
+
+def test_the_days_to_predict_are_those_of_the_calendar():
+    day = np.array([20, 20, 21, 24, 24])
+    assert v.in_test_days(day, 3).tolist() == [False, False, False, True, True]
+    assert split_for_export(day, 3).tolist() == [0, 0, 1, 2, 2]
+    assert split_for_export(day, 4).tolist() == [0, 0, 2, 2, 2]  # one training day: it is for validation, too

@@ -22,8 +22,8 @@ from bannermap.experiment import job
 from bannermap.experiment.assembling import breaches
 from bannermap.experiment.evaluation import FEATURES, FUTURE
 from bannermap.experiment.timeline import DAY_US
-from bannermap.platform.cli import main, run_stage
-from bannermap.platform.errors import ConfigError, QualityError
+from bannermap.platform.cli import Stage, main, run_stage
+from bannermap.platform.errors import ConfigError, InputError, QualityError
 from bannermap.platform.storage import Warehouse
 from bannermap.platform.tables import EXPERIMENT_RESULTS, EXPERIMENT_VERDICTS, RUNS, window_columns
 
@@ -156,6 +156,42 @@ def test_a_leak_ends_with_an_error_that_names_the_days(dry, stored, tampered, wo
     monkeypatch.setattr(g, "drawn", lambda *_: replace(dry[0], collected=leaking))
     with pytest.raises(QualityError, match=rf"rows joined .*{words} \(2026-03-0\d: \d+.*summary.json"):
         run_stage(STAGE, Warehouse(warehouse.spark, warehouse.root, read_only=True), settings, LAST)
+
+
+def on_the_next_day(settings, warehouse):
+    run_stage(STAGE, Warehouse(warehouse.spark, warehouse.root, read_only=True), settings, world.day(world.DAYS))
+
+
+def test_a_day_that_was_not_taken_in_is_refused_and_not_the_one_before_predicted(stored):
+    settings, warehouse, _ = stored
+    with pytest.raises(InputError, match=r"2026-03-06, to be predicted, was not taken in.*build_user_features"):
+        on_the_next_day(settings, warehouse)
+
+
+@pytest.mark.slow
+def test_a_day_without_impressions_is_refused(stored, monkeypatch):
+    settings, warehouse, _ = stored
+    known = {world.day(n) for n in range(world.DAYS + 1)}
+    monkeypatch.setattr(g, "_complete_days", lambda _: known)  # taken in, as a log of other events
+    with pytest.raises(InputError, match=r"no impressions of 2026-03-06, to be predicted"):
+        on_the_next_day(settings, warehouse)
+
+
+@pytest.mark.slow
+def test_themes_that_a_joined_clustering_lacks_are_refused_where_they_are_counted(stored):
+    settings, warehouse, _ = stored
+    seen = []
+    probe = Stage("probe", lambda context: seen.append(g.of_warehouse(context, lambda *_: None)))
+    dry_run = Warehouse(warehouse.spark, warehouse.root, read_only=True)
+
+    def asked(block):
+        own = settings.experiment.model_copy(update={"themes": 10, "blocks": (block,)})
+        run_stage(probe, dry_run, settings.model_copy(update={"experiment": own}), LAST)
+
+    asked("all")
+    with pytest.raises(InputError, match=r"without so many themes: 2026-03-01-c, .*2026-03-05-c\. Take .* have \(5\)"):
+        asked("theme")
+    assert len(seen) == 1
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -23,6 +24,23 @@ KINDS = {FEATURES: "present", FUTURE: "future"}
 
 
 @dataclass(frozen=True)
+class LateBegin:
+    """Events that begin after windows that were counted, so that these cannot be held against them.
+
+    Attributes:
+        begin: first day of the events.
+        wanted: first day of the longest windows.
+        publications: joined ones whose windows begin before the events.
+        joined: all joined ones.
+    """
+
+    begin: datetime.date
+    wanted: datetime.date
+    publications: int
+    joined: int
+
+
+@dataclass(frozen=True)
 class Collected:
     """What Spark hands to the driver.
 
@@ -30,13 +48,16 @@ class Collected:
         rows: impressions with ``clicked`` and, for present and future, publication, cluster and slot, see `transforms`.
         histories: see `transforms.history_counts`.
         raw: see `transforms.raw_totals`.
-        checked: publications whose counts ``raw`` can be held against: those that no later revision corrects.
+        checked: publications whose counts ``raw`` can be held against: those that no later revision corrects, and
+            whose windows the events hold wholly.
+        late_begin: what could not be held against the events; None where everything was.
     """
 
     rows: pd.DataFrame
     histories: pd.DataFrame
     raw: pd.DataFrame
     checked: frozenset[int]
+    late_begin: LateBegin | None = None
 
 
 @dataclass(frozen=True)
@@ -83,7 +104,7 @@ def breaches(collected: Collected) -> list[Breach]:
     - A row's own as-of day and ``available_at`` against the impression that joined it.
     - A history that counts more events in its longest window than the partials of exactly these days hold: the rest can only come
       from days outside. Fewer is right, since late events raise the partials and never a publication. A revision that a later one
-      corrects is not held against them: the log itself may have shrunk.
+      corrects is not held against them: the log itself may have shrunk. Nor is a window that begins before the events do.
     """
     joined = collected.rows.merge(
         collected.histories.groupby(["publication", "user_id"], as_index=False).agg(

@@ -135,6 +135,11 @@ def with_placebos(variants: Mapping[str, np.ndarray], day: np.ndarray, seed: int
     return result
 
 
+def in_test_days(day: np.ndarray, test_days: int) -> np.ndarray:
+    """Which rows lie within so many days of the calendar, up to the newest row's; bool (n,)."""
+    return day > day.max(initial=0) - test_days
+
+
 def trained(
     impressions: Impressions, variants: Mapping[str, np.ndarray], test_days: int, settings: ExperimentSettings
 ) -> Trained:
@@ -143,15 +148,13 @@ def trained(
     Args:
         impressions: all.
         variants: variant -> float32 (n, features).
-        test_days: of the days that the impressions have, the last so many are predicted.
+        test_days: days up to the newest impression's that are predicted.
         settings: of the experiment.
 
     Raises:
         InputError: no day is left to train on, no click to learn from or to judge by, or no features in either.
     """
-    days = np.unique(impressions.day)
-    first_test_day = days[-min(test_days, len(days))] if len(days) else 0
-    is_test = impressions.day >= first_test_day
+    is_test = in_test_days(impressions.day, test_days)
     train, test = np.flatnonzero(~is_test), np.flatnonzero(is_test)
     _check_classes(impressions.clicked[train], impressions.clicked[test])
     if FEATURES in variants:
@@ -191,7 +194,7 @@ def _check_features(features: np.ndarray, parts: Mapping[str, np.ndarray]) -> No
 
 def compared(impressions: Impressions, result: Trained, settings: ExperimentSettings) -> list[Comparison]:
     """Every variant against the baseline, on all test rows and, for features and placebos, on the slices that suffice."""
-    slices = list(judged_slices(impressions, result.test, settings.min_slice_clicks))
+    slices = list(judged_slices(impressions, result.test, settings))
     found = []
     for part in slices:
         for model, predicted in result.by_model.items():
@@ -223,38 +226,50 @@ def _comparisons(
     found = []
     for name in (n for n in family if n != BASELINE):
         differences = {k: b.difference(scores[name][k], base[k]) for k in b.METRICS}
-        verdict = judged(differences["log_loss"], len(rows), base["log_loss"].value, settings.smallest_gain, family[name])
+        seen = (len(rows), number, base["log_loss"].value)
+        verdict = judged(differences["log_loss"], *seen, settings.smallest_gain, family[name])
         values = [{k: e.value for k, e in s.items()} for s in (base, scores[name])]
         size = (len(rows), int(clicked.sum()), number, one_class)
         found.append(Comparison(model, name, part.kind, part.value, *size, values[0], values[1], differences, verdict))
     return found
 
 
-def judged_slices(impressions: Impressions, test: np.ndarray, min_clicks: int) -> Iterator[Slice]:
-    """All test rows, each test day where there are several, and each value of the slices with enough clicks.
+def judged_slices(impressions: Impressions, test: np.ndarray, settings: ExperimentSettings) -> Iterator[Slice]:
+    """All test rows, each test day and each value of the slices that suffices, of kinds that have several.
+
+    Left out are slices with fewer clicks or users than configured, and those without any impression that was not clicked.
 
     Args:
         impressions: all.
         test: int64 (m,), places of the test rows.
-        min_clicks: a smaller slice is left out, and one without any impression that was not clicked.
+        settings: of the experiment.
     """
     yield Slice(ALL, ALL, np.arange(len(test)))
-    days = impressions.day[test].astype("datetime64[D]").astype(str).astype(object)
-    kinds = {"day": days, **{k: v[test] for k, v in impressions.slices.items()}}
-    for kind, values in kinds.items():
-        known = sorted({v for v in values if v is not None})
+    for kind, values in _kinds(impressions, test).items():
+        known = _known(values)
         for value in known if len(known) > 1 else []:
             rows = np.flatnonzero(values == value)
-            clicks = int(impressions.clicked[test[rows]].sum())
-            if min_clicks <= clicks < len(rows):
+            clicks, users = int(impressions.clicked[test[rows]].sum()), len(np.unique(impressions.user[test[rows]]))
+            if settings.min_slice_clicks <= clicks < len(rows) and users >= settings.min_slice_users:
                 yield Slice(kind, str(value), rows)
 
 
+def _kinds(impressions: Impressions, test: np.ndarray) -> dict[str, np.ndarray]:
+    """Kind of slice -> object (m,), the value of each test row."""
+    days = impressions.day[test].astype("datetime64[D]").astype(str).astype(object)
+    return {"day": days, **{k: v[test] for k, v in impressions.slices.items()}}
+
+
+def _known(values: np.ndarray) -> list[object]:
+    return sorted({v for v in values if v is not None})
+
+
 def slices_left_out(impressions: Impressions, test: np.ndarray, comparisons: list[Comparison]) -> dict[str, int]:
-    """Kind -> number of values in the test rows that were not judged."""
+    """Kind -> number of values in the test rows that were not judged; a single day is all there is, and not left out."""
     judged_values = {(c.kind, c.value) for c in comparisons}
-    known = {kind: {v for v in values[test] if v is not None} for kind, values in impressions.slices.items()}
-    return {kind: sum((kind, str(v)) not in judged_values for v in values) for kind, values in known.items()}
+    known = {kind: _known(values) for kind, values in _kinds(impressions, test).items()}
+    left = {kind: sum((kind, str(v)) not in judged_values for v in values) for kind, values in known.items()}
+    return left if len(known["day"]) > 1 else {kind: number for kind, number in left.items() if kind != "day"}
 
 
 def leaks(comparisons: list[Comparison]) -> list[Comparison]:

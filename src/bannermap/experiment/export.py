@@ -14,6 +14,7 @@ import numpy as np
 import yaml
 
 from bannermap.experiment.assembling import SLICES
+from bannermap.experiment.evaluation import in_test_days
 from bannermap.platform.whole_files import system_of, write_whole
 
 CATEGORIES = (*SLICES, "banner_id", "hour")
@@ -26,12 +27,11 @@ def split_for_export(day: np.ndarray, test_days: int) -> np.ndarray:
 
     Args:
         day: int64 (n,).
-        test_days: of the days that there are.
+        test_days: days up to the newest row's that are for the test.
     """
-    days = np.unique(day)
-    first_test = len(days) - min(test_days, len(days))
-    place = np.searchsorted(days, day)
-    return np.where(place >= first_test, 2, np.where((place == first_test - 1) & (first_test > 1), 1, 0))
+    test = in_test_days(day, test_days)
+    learned = np.unique(day[~test])
+    return np.where(test, 2, np.where((day == learned.max(initial=0)) & (len(learned) > 1), 1, 0))
 
 
 def dataset_config(dataset_id: str, features: Sequence[str]) -> dict[str, Any]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
 from bannermap.experiment import transforms as t
-from bannermap.experiment.assembling import Collected
+from bannermap.experiment.assembling import Collected, LateBegin
+from bannermap.experiment.checks import check_taken_in, check_theme_slots, first_day, joined_clusterings
 from bannermap.experiment.frames import PUBLICATION_SCHEMA
 from bannermap.experiment.timeline import DAY_US, Publication, days_since_1970, newest_of_each_day, spans
 from bannermap.platform.clusterings import known_clusterings
@@ -21,6 +22,7 @@ from bannermap.platform.tables import (
     BANNER_ASSIGNMENTS,
     CLUSTER_MEMBERS,
     CLUSTERS,
+    EVENT_LOG_DAYS,
     EVENT_TYPES,
     FEATURE_PUBLICATIONS,
     FILE_USER_CLUSTER_COUNTS,
@@ -31,6 +33,7 @@ from bannermap.platform.tables import (
 )
 
 if TYPE_CHECKING:
+    import pandas as pd
     from pyspark.sql import DataFrame, SparkSession
 
 EventReader = Callable[[JobContext, datetime.date], "DataFrame"]
@@ -48,6 +51,7 @@ class Sources:
         placed: clustering_id, banner_id, cluster_id, slot.
         counts: publication, user_id, cluster_id, slot, windowed counts, dt, available_at.
         partials: dt, user_id and the three counts.
+        partials_from: first day of the partials, where the features may count days before it; None where they cannot.
     """
 
     events: DataFrame
@@ -55,6 +59,7 @@ class Sources:
     placed: DataFrame
     counts: DataFrame
     partials: DataFrame
+    partials_from: datetime.date | None = None
 
 
 @dataclass(frozen=True)
@@ -74,11 +79,6 @@ class Drawn:
     unattributed_clicks: int
 
 
-def first_day(last_day: datetime.date, settings: ExperimentSettings) -> datetime.date:
-    """The first day of impressions."""
-    return last_day - datetime.timedelta(days=settings.train_days + settings.test_days - 1)
-
-
 def of_warehouse(context: JobContext, read_events: EventReader) -> Sources:
     """Everything up to the run's day.
 
@@ -87,8 +87,9 @@ def of_warehouse(context: JobContext, read_events: EventReader) -> Sources:
         read_events: the events that count, from a day to the run's.
 
     Raises:
-        InputError: no features are published for the days.
+        InputError: a test day was not taken in, no features are published for the days, or a clustering of theirs lacks themes.
     """
+    check_taken_in(_complete_days(context), context.dt, context.settings.experiment)
     k, wh, spark = context.settings.experiment.themes, context.warehouse, context.warehouse.spark
     publications = _publications(context)
     if not publications:
@@ -96,6 +97,8 @@ def of_warehouse(context: JobContext, read_events: EventReader) -> Sources:
             f"No features are published for the days before {context.dt}. Run build_user_features for these days first; "
             "impressions join only features of the day before or older."
         )
+    joined = joined_clusterings(publications, context.dt, context.settings.experiment)
+    check_theme_slots(_theme_counts(context, joined), context.settings.experiment)
     names = sorted({p.clustering_id for p in publications})
     themes, members = (_of(wh.read(table, "cluster_banners"), names) for table in (THEMES, CLUSTER_MEMBERS))
     assigned = _assigned(context, names)
@@ -146,7 +149,8 @@ def of_files(
     placed = assignment.select(F.lit(FILES_CLUSTERING).alias("clustering_id"), "banner_id", "cluster_id")
     daily = {count_column(e): F.count_if(F.col("event_type") == e).alias(count_column(e)) for e in EVENT_TYPES}
     partials = events.withColumn("dt", F.col("event_day")).groupBy("dt", "user_id").agg(*daily.values())
-    return Sources(events, known, placed.withColumn("slot", F.lit(None).cast("int")), stamped, partials)
+    begin = events.agg(F.min("event_day")).collect()[0][0]
+    return Sources(events, known, placed.withColumn("slot", F.lit(None).cast("int")), stamped, partials, begin)
 
 
 def drawn(spark: SparkSession, sources: Sources, last_day: datetime.date, settings: ExperimentSettings) -> Drawn:
@@ -170,11 +174,12 @@ def _collected(spark: SparkSession, sources: Sources, some: DataFrame) -> Collec
     timed = t.with_publications(some, spans(known), newest_of_each_day(known), spark)
     joined = t.with_clusters(timed, t.of_publications(sources.placed, known, spark)).persist()
     wanted = t.wanted_histories(joined).persist()
-    newest = _uncorrected(known)
-    days = spark.createDataFrame([(place, p.as_of) for place, p in enumerate(known) if place in newest], PUBLICATION_SCHEMA)
+    checked = _uncorrected(known) & _inside(known, sources.partials_from)
+    days = spark.createDataFrame([(place, p.as_of) for place, p in enumerate(known) if place in checked], PUBLICATION_SCHEMA)
     rows = joined.orderBy("event_us", "event_id").toPandas()
     histories = t.history_counts(sources.counts, wanted).orderBy("publication", "user_id", "cluster_id").toPandas()
-    collected = Collected(rows, histories, t.raw_totals(sources.partials, wanted, days).toPandas(), newest)
+    raw = t.raw_totals(sources.partials, wanted, days).toPandas()
+    collected = Collected(rows, histories, raw, checked, _late_begin(sources, rows))
     wanted.unpersist()
     joined.unpersist()
     return collected
@@ -188,6 +193,22 @@ def _uncorrected(publications: Sequence[Publication]) -> frozenset[int]:
     return frozenset(newest.values())
 
 
+def _inside(publications: Sequence[Publication], begin: datetime.date | None) -> frozenset[int]:
+    """Places of those whose longest window does not begin before the partials do."""
+    longest = datetime.timedelta(days=t.LONGEST_WINDOW_DAYS - 1)
+    return frozenset(n for n, p in enumerate(publications) if begin is None or p.as_of - longest >= begin)
+
+
+def _late_begin(sources: Sources, rows: pd.DataFrame) -> LateBegin | None:
+    """What the partials begin too late for, of the publications that rows join."""
+    joined = {int(place) for place in rows["present"].dropna().unique()}
+    late = joined - _inside(sources.publications, sources.partials_from)
+    if sources.partials_from is None or not late:
+        return None
+    first = min(sources.publications[place].as_of for place in late) - datetime.timedelta(days=t.LONGEST_WINDOW_DAYS - 1)
+    return LateBegin(sources.partials_from, first, len(late), len(joined))
+
+
 def _publications(context: JobContext) -> list[Publication]:
     """Those that an impression of the days may join, and those of the days themselves; in no run's order but the key's."""
     settings, wh = context.settings.experiment, context.warehouse
@@ -197,6 +218,20 @@ def _publications(context: JobContext) -> list[Publication]:
     rows = wh.read(FEATURE_PUBLICATIONS, "build_user_features").where(near).join(made, "clustering_id")
     timed = rows.withColumn("available_us", F.unix_micros("available_at")).orderBy("dt", "clustering_id", "revision").collect()
     return [Publication(r["dt"], r["clustering_id"], r["sequence"], r["revision"], r["available_us"]) for r in timed]
+
+
+def _complete_days(context: JobContext) -> set[datetime.date]:
+    taken = context.warehouse.read(EVENT_LOG_DAYS, "build_user_features").where("complete")
+    return {r["dt"] for r in taken.select("dt").collect()}
+
+
+def _theme_counts(context: JobContext, clustering_ids: Sequence[str]) -> dict[str, set[int]]:
+    """Clustering -> its numbers of themes; one without any cluster has none and is left out."""
+    themes, clusters = (_of(context.warehouse.read(table, "cluster_banners"), clustering_ids) for table in (THEMES, CLUSTERS))
+    made: dict[str, set[int]] = {r[0]: set() for r in clusters.select("clustering_id").distinct().collect()}
+    for row in themes.select("clustering_id", "k").distinct().collect():
+        made.get(row["clustering_id"], set()).add(row["k"])
+    return made
 
 
 def _of(rows: DataFrame, clustering_ids: Sequence[str]) -> DataFrame:
@@ -211,16 +246,3 @@ def _assigned(context: JobContext, clustering_ids: Sequence[str]) -> DataFrame:
         return _of(rows, clustering_ids)
     each = F.explode(F.array(*[F.lit(name) for name in clustering_ids]))
     return _of(rows, [model]).withColumn("clustering_id", each)
-
-
-def check_themes(settings: Settings) -> Mapping[str, int]:
-    """Have the themes that are counted be made by the clustering; returned for messages."""
-    from bannermap.platform.errors import ConfigError
-
-    k, made = settings.experiment.themes, settings.clustering.theme_counts
-    if k not in made:
-        raise ConfigError(
-            f"experiment.themes is {k} and clustering.theme_counts makes {', '.join(map(str, made)) or 'none'}: "
-            "take one of those, or add it there."
-        )
-    return {"themes": k}

@@ -14,6 +14,7 @@ from bannermap.experiment import evaluation as v
 from bannermap.experiment import gathering as g
 from bannermap.experiment import words
 from bannermap.experiment.assembling import Breach, breaches, impressions_of, variants_of
+from bannermap.experiment.checks import check_test_impressions, check_themes
 from bannermap.experiment.cluster_features import FeatureChoice, density, feature_names
 from bannermap.experiment.export import FOLDER, split_for_export, write_export
 from bannermap.experiment.models import check_models
@@ -133,7 +134,7 @@ def check(settings: Settings) -> None:
     Raises:
         ConfigError: it is.
     """
-    g.check_themes(settings)
+    check_themes(settings)
     check_models(settings.experiment)
 
 
@@ -150,11 +151,12 @@ def evaluated(
         model_id: of the model whose clusterings are asked about; None for those of cluster_banners.
 
     Raises:
-        InputError: nothing can be learned or judged.
+        InputError: a test day has no impressions, or nothing can be learned or judged.
     """
     choice = FeatureChoice(settings.blocks, settings.events, settings.windows_days, settings.themes)
     with phase(PHASES[1]):
         impressions = impressions_of(drawn.collected.rows)
+        check_test_impressions(impressions.day, last_day, settings)
         own = variants_of(drawn.collected, choice)
         result = v.trained(impressions, v.with_placebos(own, impressions.day, settings.seed), settings.test_days, settings)
     with phase(PHASES[2]):
@@ -194,6 +196,7 @@ def _facts(
         "unattributed_clicks": drawn.unattributed_clicks,
         "feature_density": density(features[result.test]),
         "features": features.shape[1],
+        "unchecked_counts": words.unchecked(drawn.collected.late_begin),
         "slices_left_out": v.slices_left_out(impressions, result.test, comparisons),
         "unfinished_fits": [f"{model} {variant}" for model, variant in result.unfinished],
     }
@@ -244,6 +247,8 @@ def _tell(done: Experiment) -> None:
     )
     for name in facts["unfinished_fits"]:
         say(f"the fit of {name} stopped at experiment.logistic.max_iterations")
+    if facts["unchecked_counts"]:
+        say(facts["unchecked_counts"])
     for found in done.comparisons:
         if found.kind == v.ALL:
             say(words.sentence(found))

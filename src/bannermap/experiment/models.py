@@ -112,8 +112,7 @@ def _logistic(train: Inputs, clicked: np.ndarray, test: Inputs, settings: Logist
 
     places = train.ids % np.uint64(2**settings.hash_bits)
     known = np.unique(places)
-    mean, deviation = train.features.mean(axis=0), train.features.std(axis=0)
-    scale = np.where(deviation > 0, 1.0 / np.where(deviation > 0, deviation, 1.0), 0.0)
+    mean, scale = _standards(train.features)
     fit = LogisticRegression(C=settings.inverse_penalty, max_iter=settings.max_iterations)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", ConvergenceWarning)
@@ -121,6 +120,17 @@ def _logistic(train: Inputs, clicked: np.ndarray, test: Inputs, settings: Logist
     test_places = test.ids % np.uint64(2**settings.hash_bits)
     predicted = fit.predict_proba(_sparse(test_places, known, (test.features - mean) * scale))[:, 1]
     return predicted, not any(issubclass(w.category, ConvergenceWarning) for w in said)
+
+
+def _standards(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and one over the standard deviation of each column, 0 for one without differences.
+
+    Whether there are any is asked of the values: the deviation of equal numbers is some rounding and not 0, and one over that
+    would make the least difference in a test row a million deviations.
+    """
+    deviation = features.std(axis=0)
+    differs = (features.max(axis=0) > features.min(axis=0)) & (deviation > 0)
+    return features.mean(axis=0), np.where(differs, 1.0 / np.where(differs, deviation, 1.0), 0.0)
 
 
 def _sparse(places: np.ndarray, known: np.ndarray, features: np.ndarray) -> Any:

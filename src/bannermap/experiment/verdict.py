@@ -11,6 +11,8 @@ from bannermap.experiment.bootstrap import Difference
 HELPS, HURTS, CANNOT_TELL = "helps", "hurts", "can't tell"
 LEVEL = 0.05
 POWER = 0.80
+LEAST_USERS = 10
+"""Resamples of fewer users are too much alike: the standard error is too small, of one user 0, and chance looks certain."""
 
 
 @dataclass(frozen=True)
@@ -30,20 +32,25 @@ class Verdict:
     rows_for_smallest: float
 
 
-def judged(loss: Difference, rows: int, baseline_loss: float, smallest_gain: float, comparisons: int = 1) -> Verdict:
+def judged(loss: Difference, rows: int, users: int, baseline_loss: float, smallest_gain: float, comparisons: int = 1) -> Verdict:
     """The verdict on a difference of log loss; lower is better.
 
     It helps, or hurts, where the 95 % interval lies on one side of 0 and the p-value, times the number of comparisons of the same
-    family (Bonferroni), is below 0.05: the more one looks at, the more each has to show.
+    family (Bonferroni), is below 0.05: the more one looks at, the more each has to show. Nothing can be said of fewer than
+    `LEAST_USERS` users, nor where no resample differs from another.
 
     Args:
         loss: log loss of the variant less the baseline's.
         rows: impressions that it was seen on.
+        users: whose they are.
         baseline_loss: log loss of the baseline, nats.
         smallest_gain: share of the baseline's log loss that is worth having, more than 0.
         comparisons: of the family.
     """
-    p_value = min(1.0, comparisons * two_sided_p(loss.value, loss.standard_error))
+    chance = two_sided_p(loss.value, loss.standard_error)
+    if users < LEAST_USERS or math.isnan(chance):
+        return Verdict(CANNOT_TELL, math.nan, math.inf, math.inf)
+    p_value = min(1.0, comparisons * chance)
     significant = p_value < LEVEL
     word = HELPS if significant and loss.high < 0 else HURTS if significant and loss.low > 0 else CANNOT_TELL
     observed = rows_needed(rows, loss.standard_error, loss.value)
@@ -51,11 +58,9 @@ def judged(loss: Difference, rows: int, baseline_loss: float, smallest_gain: flo
 
 
 def two_sided_p(value: float, standard_error: float) -> float:
-    """Chance of a difference at least as large where there is none, by the normal law; nan without a standard error."""
-    if not math.isfinite(standard_error) or not math.isfinite(value):
+    """Chance of a difference at least as large where there is none, by the normal law; nan with a standard error of 0 or none."""
+    if not math.isfinite(standard_error) or not math.isfinite(value) or standard_error == 0.0:
         return math.nan
-    if standard_error == 0.0:
-        return 1.0 if value == 0.0 else 0.0
     return math.erfc(abs(value) / standard_error / math.sqrt(2.0))
 
 

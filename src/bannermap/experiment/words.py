@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bannermap.experiment.assembling import Breach
+from bannermap.experiment.assembling import Breach, LateBegin
 from bannermap.experiment.bootstrap import METRICS
 from bannermap.experiment.evaluation import ALL, FEATURES, FUTURE, PLACEBO, SHUFFLED_FUTURE, Comparison
 from bannermap.experiment.verdict import CANNOT_TELL, HELPS, HURTS
@@ -91,6 +91,16 @@ def alarm(leaking: Sequence[Comparison], broken: Sequence[Breach]) -> str | None
     return (
         f"Something leaks, so no verdict of this experiment can be believed: {' | '.join(said)} The tables and summary.json hold "
         "all figures. Look at how the features of those days were made, and whether they tell the day or the outcome."
+    )
+
+
+def unchecked(late: LateBegin | None) -> str | None:
+    """Which counts could not be held against the events, and what it would take; null if all were."""
+    if late is None:
+        return None
+    return (
+        f"the check of counts against events is left out for {late.publications} of {late.joined} as-of days: their 30 days "
+        f"begin before {late.begin}, with which the events begin; to have it, give events from {late.wanted} on"
     )
 
 

@@ -14,9 +14,16 @@ from pydantic import BaseModel, ValidationError
 from bannermap.platform.errors import ConfigError, nearest
 from bannermap.platform.settings import Settings
 
+WHOLE = frozenset({("feature_grid", "sets"), ("lab", "train", "parameters")})
+"""Maps that are one choice: who gives such a map means it and no entry of the one before. Base has sets that nobody could be rid
+of otherwise, and parameters are those of one strategy. Others (`spark.extra`, `monitoring.due_hours`, `features.sets`) hold
+nothing in base, and overlays add to each other's."""
+
 
 def load_settings(base: Path, overlays: Sequence[Path] = (), assignments: Sequence[str] = ()) -> Settings:
     """Resolve the configuration: base, then overlays in order, then ``section.key=value`` assignments.
+
+    Maps are merged key by key, but for those in `WHOLE`; an assignment to a key inside of one of these changes that key alone.
 
     Args:
         base: the file with every key.
@@ -30,7 +37,8 @@ def load_settings(base: Path, overlays: Sequence[Path] = (), assignments: Sequen
     for path in overlays:
         resolved = _merged(resolved, _read(path))
     for assignment in assignments:
-        resolved = _merged(resolved, _parsed(assignment))
+        keys, value = _parsed(assignment)
+        resolved = _assigned(resolved, keys, value)
     try:
         return Settings.model_validate(resolved)
     except ValidationError as error:
@@ -61,25 +69,32 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _parsed(assignment: str) -> dict[str, Any]:
+def _parsed(assignment: str) -> tuple[list[str], Any]:
     name, equals, value = assignment.partition("=")
     section, *keys = name.strip().split(".")
     if not (equals and section and keys and all(keys)):
         raise ConfigError(f"--set takes section.key=value, got '{assignment}'. For example: --set clustering.k_neighbors=30")
     try:
-        parsed = yaml.safe_load(value)
+        return [section, *keys], yaml.safe_load(value)
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {name}: '{value}' cannot be read: {error}") from None
-    for key in reversed(keys):  # encoder.remote.endpoint lies two deep
-        parsed = {key: parsed}
-    return {section: parsed}
 
 
-def _merged(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+def _assigned(base: Mapping[str, Any], keys: Sequence[str], value: Any, place: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The configuration with one key set, which may lie deep, as encoder.remote.endpoint does."""
+    key, *rest = keys
+    if not rest:
+        return _merged(base, {key: value}, place)
+    inner = base.get(key)
+    return {**base, key: _assigned(inner if isinstance(inner, Mapping) else {}, rest, value, (*place, key))}
+
+
+def _merged(base: Mapping[str, Any], overlay: Mapping[str, Any], place: tuple[str, ...] = ()) -> dict[str, Any]:
     merged = dict(base)
     for key, value in overlay.items():
-        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = _merged(merged[key], value) if both else value
+        here = (*place, key)
+        both = here not in WHOLE and isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merged(merged[key], value, here) if both else value
     return merged
 
 

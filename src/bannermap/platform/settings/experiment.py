@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from bannermap.platform.settings.common import Positive, Section, Share
+from bannermap.platform.settings.places import Address
 
 Window = Literal[1, 7, 15, 30]
 EventType = Literal["request", "impression", "click"]
@@ -60,9 +61,10 @@ class ExperimentSettings(Section):
     calibration_bins: Annotated[int, Field(ge=2, le=1000)] = 10
     rank_half_life: Annotated[float, Field(gt=1.0)] = 5.0
     min_slice_clicks: Positive = 50
+    min_slice_users: Positive = 30
     smallest_gain: Annotated[Share, Field(gt=0.0)] = 0.001
     seed: Annotated[int, Field(ge=0)] = 7
-    out: str | None = None
+    out: Address | None = None
     export: bool = False
 
 
