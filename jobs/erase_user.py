@@ -32,7 +32,7 @@ def stage(arguments: argparse.Namespace) -> Stage:
 
 def _lines(path: Path) -> list[str]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # a byte-order mark would belong to the first user
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"--users-file {path} cannot be read ({type(error).__name__}). It is UTF-8, one user id a line."

@@ -11,9 +11,13 @@ from analytics_worlds import cluster, day, frame
 from bannermap.analytics.views import VIEWS, register_views, view_sql
 from bannermap.platform.tables import (
     CLUSTER_DAYS,
+    CLUSTER_MEMBERS,
     CLUSTER_TAGS,
+    CLUSTER_TRENDS,
+    CLUSTERINGS,
     CLUSTERS,
     FEATURE_PUBLICATIONS,
+    MODEL_CLUSTERINGS,
     USER_CLUSTER_COUNTS,
     USER_FEATURES,
 )
@@ -103,3 +107,34 @@ def test_views_answer_from_the_tables(warehouse, spark):
         assert inside == ([served(rows, at)] if served(rows, at) else [])
     trained = {(r.dt, r.clustering_id, r.revision) for r in found["features_as_trained"]}
     assert trained == {(s.dt, s.clustering_id, s.revision) for s in spans} & {tuple(k.values())[:3] for k in stamps[:2]}
+
+
+@pytest.mark.slow
+def test_views_follow_each_model_and_the_newest_clustering_that_was_analysed(warehouse, spark):
+    own = cluster(warehouse, day(0), {"x": "k1"})
+    newer = {"clustering_id": "not-analysed", "dt": day(0), "sequence": 2, "state": "current"}
+    warehouse.merge(CLUSTERINGS, frame(warehouse, CLUSTERINGS, [newer]))
+    by_model = [{"clustering_id": f"m{n}", "dt": day(0), "sequence": 1, "model_id": f"model-{n}"} for n in (1, 2)]
+    warehouse.merge(MODEL_CLUSTERINGS, frame(warehouse, MODEL_CLUSTERINGS, by_model))
+    members = [{"clustering_id": "m1", "banner_id": "x", "cluster_id": "k7", "is_outlier": False}]
+    warehouse.overwrite_partition(CLUSTER_MEMBERS, frame(warehouse, CLUSTER_MEMBERS, members), clustering_id="m1")
+    users = spark.range(6000).selectExpr("theta_sketch_agg(string(id), 14)").collect()[0][0]
+    stamps = {None: own, "model-1": "m1"}
+    counted = [
+        {"dt": day(0), "clustering_id": c, "cluster_id": "k7", "impressions": n, "users_sketch": bytes(users)}
+        for n, c in enumerate(stamps.values(), 1)
+    ]
+    warehouse.append(CLUSTER_DAYS, frame(warehouse, CLUSTER_DAYS, counted))
+    trends = [{"dt": day(0), "clustering_id": c, "cluster_id": "k7", "trend": "rises"} for c in stamps.values()]
+    warehouse.append(CLUSTER_TRENDS, frame(warehouse, CLUSTER_TRENDS, trends))
+
+    register_views(warehouse, users_sketch_lg_k=14)
+    current = {r.model_id: r.clustering_id for r in spark.sql("SELECT * FROM current_clusterings").collect()}
+    assert current == {None: "not-analysed", "model-1": "m1", "model-2": "m2"}
+    named = spark.sql("SELECT model_id, clustering_id, impressions FROM cluster_days_named").collect()
+    assert {r[0]: tuple(r[1:]) for r in named} == {None: (own, 1), "model-1": ("m1", 2)} and len(named) == 2
+    weeks = spark.sql("SELECT model_id, days, impressions, users FROM cluster_weeks").collect()
+    assert sorted(map(tuple, weeks), key=str) == [("model-1", 1, 2, 6000), (None, 1, 1, 6000)]
+    rising = spark.sql("SELECT model_id, cluster_id FROM rising_and_falling").collect()
+    assert sorted(map(tuple, rising), key=str) == [("model-1", "k7"), (None, "k7")]
+    assert [(r.banner_id, r.model_id, r.cluster_id) for r in spark.table("current_members").collect()] == [("x", "model-1", "k7")]

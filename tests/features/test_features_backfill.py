@@ -28,6 +28,7 @@ from test_features_days import (
     stored,
 )
 
+from bannermap.features import job
 from bannermap.features.backfill import Backfill, backfill_stage
 from bannermap.features.job import STAGE
 from bannermap.platform.cli import main, run_stage
@@ -54,6 +55,10 @@ def touched_days(warehouse: Warehouse, table, since: int) -> set[str]:
             action = json.loads(line)
             found |= {f["partitionValues"]["dt"] for f in (action.get("add"), action.get("remove")) if f}
     return found
+
+
+def cut_off(*_):
+    raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
@@ -139,6 +144,27 @@ def test_a_range_that_cannot_be_published_whole_changes_nothing(base_settings, w
     with pytest.raises(InputError, match=r"lies in 3 buckets of users, and features.user_buckets is 5"):
         backfilled(warehouse, settings_for(base_settings, tmp_path / "log", user_buckets=5), 0, 0)
     assert stored(warehouse) == before
+
+
+@pytest.mark.slow
+def test_a_range_tells_of_days_without_a_log_and_refuses_one_that_was_cut_off(base_settings, warehouse, tmp_path, monkeypatch):
+    settings = settings_for(base_settings, tmp_path / "log")
+    for n in (0, 1, 4):
+        deliver(tmp_path / "log", day(n), [oracle.event(f"e{n}", "click", at(n), "u", "a")])
+        cluster(warehouse, day(n))
+    assert run_stage(STAGE, warehouse, settings, day(0)).metrics["log_days_absent"] == 0
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(job, "publish", cut_off)
+        run_stage(STAGE, warehouse, settings, day(1))
+    nightly = run_stage(STAGE, warehouse, settings, day(4)).metrics
+    assert (nightly["log_days_absent"], nightly["log_days_incomplete"]) == (2, 1)
+    before = stored(warehouse)
+    with pytest.raises(InputError, match=r"2026-02-02 was not taken in to the end .1 days that the windows"):
+        backfilled(warehouse, settings, 4, 4)
+    assert stored(warehouse) == before
+    run_stage(STAGE, warehouse, settings, day(1))
+    metrics = backfilled(warehouse, settings, 4, 4).metrics
+    assert (metrics["log_days_absent"], metrics["log_days_incomplete"]) == (2, 0)
 
 
 @pytest.mark.parametrize(("words", "match"), [([], "needs --until"), (["--until", "2025-12-31"], "lies before --date")])

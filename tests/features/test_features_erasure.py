@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import itertools
 import random
 import shutil
@@ -118,7 +119,12 @@ def test_after_an_erasure_the_world_is_one_without_the_users_and_stays_so(world,
     expected, before = comparable(Warehouse(spark, str(world.without / "warehouse"))), comparable(warehouse)
     held, log_days = rows_of_gone(warehouse), stored(warehouse, (EVENT_LOG_DAYS,))
     assert all(held.values()) and len(revisions(warehouse)) > len(DAYS)
-    erased(Warehouse(spark, warehouse.root, read_only=True), settings)
+    asked = [*(f"{GONE}-{n}" for n in range(3)), "\ufeffgone-user-0", "nobody"]
+    looked = erased(Warehouse(spark, warehouse.root, read_only=True), settings, asked)
+    absent = len(set(asked) - {e["user_id"] for events in world.logs.values() for e in events})
+    assert (looked.metrics["users"], looked.metrics["users_in_no_table"]) == (5, absent) and absent >= 2
+    assert f"{absent} of 5 users are in no table" in (told := "".join(capfd.readouterr()))
+    assert GONE not in told
     assert comparable(warehouse) == before and not warehouse.exists(USER_ERASURES)
     erased(warehouse, settings)
     assert comparable(warehouse) == expected
@@ -222,5 +228,6 @@ def test_a_request_that_names_nobody_ends_before_spark_starts(words, match, monk
 
 
 def test_users_of_a_file_are_its_lines(tmp_path):
-    (tmp_path / "users").write_bytes("a\r\n\r\n b c \nü".encode())
-    assert erase_user._lines(tmp_path / "users") == ["a", " b c ", "ü"]
+    for mark in (b"", codecs.BOM_UTF8):
+        (tmp_path / "users").write_bytes(mark + "a\r\n\r\n b c \nü".encode())
+        assert erase_user._lines(tmp_path / "users") == ["a", " b c ", "ü"]

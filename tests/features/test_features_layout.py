@@ -5,15 +5,19 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import random
+from types import SimpleNamespace
+from urllib.parse import quote
 
 import pytest
 
+from bannermap.features import layout
 from bannermap.features.layout import BYTES_PER_TASK, StoredFile, laid_out, stored_files, tasks_of
 from bannermap.platform import migration
 from bannermap.platform.migration import migrate, plans
 from bannermap.platform.storage import Warehouse
 from bannermap.platform.tables import USER_BUCKETS_PROPERTY, user_banner_days
 from bannermap.platform.versions import VERSION_PROPERTY, table_properties
+from bannermap.platform.whole_files import system_of
 
 DAYS = [datetime.date(2026, 1, n) for n in (1, 2)]
 TABLE = user_banner_days(3)
@@ -67,6 +71,42 @@ def tasks_are_right(rng: random.Random) -> None:
 def test_tasks_hold_whole_buckets_each_file_once_and_the_longest_comes_first():
     for seed in range(200):
         tasks_are_right(random.Random(seed))
+
+
+def test_addresses_of_one_place_share_a_file_system(monkeypatch, tmp_path):
+    for name, value in {"ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b", "REGION": "r", "ENDPOINT_URL": "http://nowhere"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    system_of.cache_clear()
+    one, other = (system_of(f"s3a://bucket/warehouse/dt=2026-01-0{n}/a%20b/") for n in (1, 2))
+    assert one[0] is other[0] and one[0] is not system_of("s3a://another/warehouse")[0]
+    assert (one[1], other[1]) == ("bucket/warehouse/dt=2026-01-01/a b", "bucket/warehouse/dt=2026-01-02/a b")
+    assert system_of("s3://bucket")[1] == "bucket"
+    (tmp_path / "a b").mkdir()
+    for address in (f"file:{tmp_path}/a b", f"{tmp_path}/a b", f"file://{tmp_path}/a%20b"):
+        assert system_of(address)[1] == str(tmp_path / "a b")
+    system_of.cache_clear()
+    assert system_of("s3a://bucket/warehouse")[0] is not one[0]
+    system_of.cache_clear()
+
+
+def test_sizes_of_many_files_are_asked_for_by_day(monkeypatch, tmp_path):
+    asked = []
+
+    def counted(address):
+        system, path = system_of(address)
+        ask = lambda what: asked.append(what) or system.get_file_info(what)  # noqa: E731
+        return SimpleNamespace(get_file_info=ask), path
+
+    monkeypatch.setattr(layout, "system_of", counted)
+    addresses = []
+    for number, (day, bucket) in enumerate((d, b) for d in DAYS for b in range(5)):
+        file = tmp_path / "a b" / f"dt={day}" / f"user_bucket={bucket}" / "part.parquet"
+        file.parent.mkdir(parents=True)
+        file.write_bytes(b"x" * number)
+        addresses.append(f"file://{quote(str(file), safe='/=')}")
+    files = layout._stored_files(addresses)
+    assert [(f.address, f.bucket, f.bytes) for f in files] == [(a, n % 5, n) for n, a in enumerate(addresses)]
+    assert len(asked) == len(DAYS)
 
 
 @pytest.mark.slow

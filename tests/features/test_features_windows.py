@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import random
+import weakref
 
 import feature_oracle as oracle
 import numpy as np
@@ -70,6 +71,23 @@ def pairs_of(batches) -> dict[int, dict[tuple, tuple]]:
             assert (row["user_id"], cluster) not in mine
             mine[(row["user_id"], cluster)] = tuple(row[c][place] for c in window_columns())
     return found
+
+
+def test_assignments_are_held_as_strings_one_at_a_time():
+    held = []
+
+    def tables():
+        for number in range(3):
+            assert all(table() is None for table in held)
+            names = {"banner_id": [f"b{n}" for n in range(number, number + 2)], "cluster_id": ["k9", f"k{number}"]}
+            held.append(weakref.ref(table := pa.table(names)))
+            yield table
+            del table
+
+    found = coded(tables())
+    assert found.banner_ids.to_pylist() == ["b0", "b1", "b2", "b3"]
+    assert found.cluster_ids.to_pylist() == ["k0", "k1", "k2", "k9", "unclustered"]
+    assert found.clusters.tolist() == [[3, 0, 4, 4], [4, 3, 1, 4], [4, 4, 3, 2]]
 
 
 def random_assignment(rng: random.Random) -> dict[str, str]:

@@ -6,11 +6,12 @@ import datetime
 import functools
 from dataclasses import dataclass
 
+from bannermap.features.gaps import gaps, tell
 from bannermap.features.intake import log_days_taken_in
 from bannermap.features.layout import partials_table
 from bannermap.features.publication import PUBLISHING, check_definitions, publish
 from bannermap.features.revisions import Asked
-from bannermap.platform.cli import Stage
+from bannermap.platform.cli import FEATURES, Stage
 from bannermap.platform.clusterings import pinned_clusterings
 from bannermap.platform.errors import ConfigError, InputError
 from bannermap.platform.runs import JobContext
@@ -35,7 +36,7 @@ class Backfill:
 
 def backfill_stage(backfill: Backfill) -> Stage:
     """The stage that publishes a range of as-of days."""
-    return Stage("backfill_features", functools.partial(run, backfill=backfill), PUBLISHING)
+    return Stage("backfill_features", functools.partial(run, backfill=backfill), PUBLISHING, writes_alone=FEATURES)
 
 
 def run(context: JobContext, backfill: Backfill) -> None:
@@ -46,7 +47,8 @@ def run(context: JobContext, backfill: Backfill) -> None:
 
     Raises:
         ConfigError: the range is empty or too long.
-        InputError: a day has no clustering, its log was not taken in, or a table holds another definition; nothing was changed.
+        InputError: a day has no clustering, its log was not taken in, a log that its windows reach was not taken in to the end,
+            or a table holds another definition; nothing was changed.
         PublicationError: the gate refused a day; nothing of the range was published.
     """
     days = _days(context.dt, backfill.until)
@@ -71,9 +73,17 @@ def _days(first: datetime.date, last: datetime.date) -> list[datetime.date]:
 
 
 def _check_taken_in(context: JobContext, days: list[datetime.date]) -> None:
-    missing = sorted(set(days) - set(log_days_taken_in(context, complete=True)))
+    ended, found = log_days_taken_in(context, complete=True), gaps(context, days)
+    missing = sorted(set(days) - set(ended))
     if missing:
         raise InputError(
             f"The event log of {missing[0]} was not taken in, or not to the end ({len(missing)} days of the range are so): "
             f"features as of that day would lack events. Nothing was changed; run build_user_features --date {missing[0]} first."
         )
+    if found.incomplete:
+        raise InputError(
+            f"The event log of {found.incomplete[0]} was not taken in to the end ({len(found.incomplete)} days that the windows "
+            "of the range reach are so): features of the range would lack events. Nothing was changed; run build_user_features "
+            f"--date {found.incomplete[0]} first."
+        )
+    tell(context, found)

@@ -10,10 +10,9 @@ from pyspark.sql import functions as F
 
 from bannermap.features import events as e
 from bannermap.features import files as plain
-from bannermap.features.intake import checked_log_days
+from bannermap.features.intake import checked_log_days, has_log
 from bannermap.features.users import check_one_key, pseudonymised
 from bannermap.platform.errors import InputError
-from bannermap.platform.files import path_exists
 from bannermap.platform.logs import log_folder
 from bannermap.platform.pseudonyms import user_key
 from bannermap.platform.runs import JobContext
@@ -38,7 +37,7 @@ def counted_events(context: JobContext, first_day: datetime.date) -> DataFrame:
     """
     days, root = _days_taken_in(context, first_day), context.settings.paths.event_log
     check_one_key(context, user_key(context.settings))
-    gone = [d for d in days if not path_exists(context.warehouse.spark, log_folder(root, d))]
+    gone = [d for d in days if not has_log(context, d)]
     if gone or not days:
         raise InputError(
             f"The event log of {gone[0]} was taken in and is gone: restore {log_folder(root, gone[0])}."

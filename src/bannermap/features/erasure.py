@@ -17,7 +17,7 @@ from bannermap.features.counting import STAGING
 from bannermap.features.proofs import completed, digests_of, mark_purged, needed_proofs, write_proofs
 from bannermap.features.republication import Publication, correct_publications
 from bannermap.features.users import check_one_key
-from bannermap.platform.cli import Stage
+from bannermap.platform.cli import FEATURES, Stage
 from bannermap.platform.erasing import (
     delete_matching,
     purge,
@@ -80,7 +80,7 @@ class Found:
 
 def erasure_stage(erasure: Erasure) -> Stage:
     """The stage that erases some users."""
-    return Stage("erase_user", functools.partial(run, erasure=erasure), check=user_key)
+    return Stage("erase_user", functools.partial(run, erasure=erasure), check=user_key, writes_alone=FEATURES)
 
 
 def run(context: JobContext, erasure: Erasure) -> None:
@@ -95,7 +95,7 @@ def run(context: JobContext, erasure: Erasure) -> None:
     with context.phase("find the users' rows"):
         _tidy(context)
         found = find(context, erased)
-    _report(context, len(users), found.totals())
+    _report(context, len(users), found)
     if not context.warehouse.read_only:
         _erase(context, users, erased, found, key)
         if erasure.purge:
@@ -152,12 +152,16 @@ def _tidy(context: JobContext) -> None:
         tidy_parquet(context.warehouse, name, list(PARTITION))
 
 
-def _report(context: JobContext, users: int, totals: Mapping[str, int]) -> None:
+def _report(context: JobContext, users: int, found: Found) -> None:
+    totals = found.totals()
     context.run.rows_in = context.run.rows_out = sum(totals.values())
     context.run.metrics.update({f"rows_of_{name}": float(rows) for name, rows in totals.items()})
-    context.run.metrics["users"] = float(users)
+    in_none = users - len(found.rows)
+    context.run.metrics.update({"users": float(users), "users_in_no_table": float(in_none)})
     rows = ", ".join(f"{name} {count}" for name, count in sorted(totals.items())) or "none"
     say(f"rows of {users} users: {rows}")
+    if in_none:
+        say(f"{in_none} of {users} users are in no table: erased before, or their ids are not those of the event log")
 
 
 def _erase(context: JobContext, users: Sequence[str], erased: DataFrame, found: Found, key: UserKey | None) -> None:

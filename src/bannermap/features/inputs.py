@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import functions as F
 
@@ -15,10 +15,8 @@ from bannermap.features.digests import RowSums
 from bannermap.platform.errors import PublicationError
 from bannermap.platform.runs import JobContext
 from bannermap.platform.tables import CLUSTER_MEMBERS
-from bannermap.platform.threads import at_once
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from pyspark.sql import DataFrame
 
 
@@ -38,23 +36,23 @@ def coded_clusterings(context: JobContext, clustering_ids: Sequence[str], themes
         PublicationError: a clustering has a banner in two clusters.
     """
     members = context.warehouse.read(CLUSTER_MEMBERS, "cluster_banners")
-    frames = [t.clustered_banners(members, c) for c in clustering_ids]
-    frames += [t.themed_banners(members, c, number) for number in themes for c in clustering_ids]
-    tables = at_once(context.warehouse.spark, [functools.partial(_collected, f) for f in frames])
-    for number, table in enumerate(tables):
-        _check_banners_once(clustering_ids[number % len(clustering_ids)], table)
-    return coded(tables)
+    forms = [(c, t.clustered_banners(members, c)) for c in clustering_ids]
+    forms += [(c, t.themed_banners(members, c, number)) for number in themes for c in clustering_ids]
+    # One after the other: the driver then holds the ids of one assignment as strings, whatever their number.
+    return coded(_collected(clustering_id, frame) for clustering_id, frame in forms)
 
 
-def _check_banners_once(clustering_id: str, assignment: pa.Table) -> None:
-    """Tasks look up one cluster for each banner, so no figure of what they count would show a second one."""
-    repeated = len(assignment) - len(pc.unique(assignment["banner_id"]))
+def _collected(clustering_id: str, frame: DataFrame) -> pa.Table:
+    """An assignment.
+
+    Tasks look up one cluster for each banner, so no figure of what they count would show a second one.
+    """
+    rows = frame.toArrow()
+    assignment = rows.cast(pa.schema([(name, pa.large_string()) for name in rows.column_names]))
+    repeated = len(assignment) - pc.count_distinct(assignment["banner_id"]).as_py()
     if repeated:
         raise PublicationError(
             f"Features by clustering {clustering_id} were not published: cluster_members puts {repeated} banners into a second "
             "cluster, and events count by one. Nothing was published; make the clustering anew with cluster_banners."
         )
-
-
-def _collected(frame: DataFrame) -> Any:
-    return frame.toArrow()
+    return assignment

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Collection, Mapping
+import functools
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,11 +15,11 @@ from bannermap.features import events as e
 from bannermap.features.transforms import order_free_hash
 from bannermap.features.users import check_one_key, marked_erased, pseudonymised
 from bannermap.platform.errors import InputError
-from bannermap.platform.files import path_exists
-from bannermap.platform.logs import log_folder
+from bannermap.platform.logs import log_day_changed_ms, log_folder
 from bannermap.platform.pseudonyms import user_key
 from bannermap.platform.runs import JobContext
 from bannermap.platform.tables import EVENT_LOG_DAYS, USER_ERASURES
+from bannermap.platform.threads import at_once
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -56,9 +58,10 @@ def read_day(context: JobContext) -> LogDay:
     """
     day, root, key = context.dt, context.settings.paths.event_log, user_key(context.settings)
     check_one_key(context, key)
-    if not path_exists(context.warehouse.spark, log_folder(root, day)):
+    if not has_log(context, day):
         raise InputError(
-            f"There is no event log for {day}: {log_folder(root, day)} does not exist. Wait for it, or check paths.event_log."
+            f"There is no event log for {day}: {log_folder(root, day)} does not exist or has no files. Wait for it, or check "
+            "paths.event_log."
         )
     checked = checked_log_days(context, [day]).persist()
     accepted = e.delivered_events(checked)
@@ -167,8 +170,7 @@ def _events_of(context: JobContext, days: list[datetime.date]) -> DataFrame | No
     Log days that the operator has removed can matter only as a source of repetitions, unless an event day that they may hold
     events of is rebuilt: see `_check_present`.
     """
-    spark, root = context.warehouse.spark, context.settings.paths.event_log
-    present = [d for d in days if path_exists(spark, log_folder(root, d))]
+    present = [d for d in days if has_log(context, d)]
     _check_present(context, sorted(set(days) - set(present)))
     return checked_log_days(context, present) if present else None
 
@@ -187,8 +189,30 @@ def _check_present(context: JobContext, gone: list[datetime.date]) -> None:
 
 def checked_log_days(context: JobContext, days: list[datetime.date]) -> DataFrame:
     """Rows of some log days as `checked_events` has them, with pseudonyms where they are on, and erased users marked."""
-    root = context.settings.paths.event_log
-    raw = context.warehouse.spark.read.option("basePath", root).parquet(*[log_folder(root, d) for d in days])
-    checked = e.checked_events(e.declared_events(raw), context.settings.features.kept_days)
+    events = functools.reduce(lambda a, b: a.unionByName(b), map(e.declared_events, _raw_logs(context, days)))
+    checked = e.checked_events(events, context.settings.features.kept_days)
     hidden = pseudonymised(checked, user_key(context.settings))
     return marked_erased(hidden, context.warehouse.read_or_empty(USER_ERASURES))
+
+
+def has_log(context: JobContext, day: datetime.date) -> bool:
+    """Whether the event log has files of a day; what was removed file by file leaves a folder behind."""
+    return log_day_changed_ms(context.warehouse.spark, context.settings.paths.event_log, day) is not None
+
+
+def _raw_logs(context: JobContext, days: Iterable[datetime.date]) -> list[DataFrame]:
+    """Rows of some log days as they lie, a frame for all days of one schema.
+
+    Spark reads many folders by the schema of one file: nanoseconds of one day and microseconds of another would be taken for
+    each other, and columns that the file lacks would vanish.
+    """
+    spark, root = context.warehouse.spark, context.settings.paths.event_log
+
+    def read(folder: str) -> DataFrame:
+        return spark.read.option("basePath", root).parquet(folder)
+
+    folders = [log_folder(root, day) for day in days]
+    same = defaultdict(list)
+    for folder, frame in zip(folders, at_once(spark, [functools.partial(read, f) for f in folders]), strict=True):
+        same[frame.schema].append(folder)
+    return [spark.read.schema(schema).option("basePath", root).parquet(*some) for schema, some in same.items()]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 import pyarrow as pa
@@ -15,9 +16,8 @@ ATOMIC = frozenset({"s3", "gcs", "abfs"})
 """File systems of pyarrow where an object appears whole, when its stream is closed; elsewhere a file is renamed into place."""
 
 
-@lru_cache(maxsize=16)
 def system_of(address: str) -> tuple[Any, str]:
-    """pyarrow's file system of an address, and the path in it.
+    """pyarrow's file system of an address, and the path in it; addresses of one bucket or host share a file system.
 
     Args:
         address: a path, or what pyarrow knows (``s3://bucket/prefix``, gs, hdfs, abfs; s3a is taken for s3). Credentials and
@@ -25,9 +25,18 @@ def system_of(address: str) -> tuple[Any, str]:
     """
     if "://" not in address:
         return pafs.LocalFileSystem(), str(Path(address.removeprefix("file:")).resolve())
-    scheme, _, rest = address.partition("://")
-    system, path = pafs.FileSystem.from_uri(f"{'s3' if scheme == 's3a' else scheme}://{rest}")
-    return system, path.rstrip("/")
+    parts = urlsplit(address)
+    system, base = _system_at("s3" if parts.scheme == "s3a" else parts.scheme, parts.netloc, parts.query)
+    return system, f"{base.rstrip('/')}/{unquote(parts.path).lstrip('/')}".rstrip("/")
+
+
+@lru_cache(maxsize=16)
+def _system_at(scheme: str, host: str, options: str) -> tuple[Any, str]:
+    """A file system and the path of its root; kept, since making one opens connections and may ask a server for its region."""
+    return pafs.FileSystem.from_uri(f"{scheme}://{host}/{'?' if options else ''}{options}")
+
+
+system_of.cache_clear = _system_at.cache_clear  # type: ignore[attr-defined]
 
 
 def write_whole(system: Any, path: str, write: Callable[[Any], object]) -> None:
