@@ -135,12 +135,17 @@ def test_a_run_that_was_overtaken_stops_before_its_next_phase(warehouse, base_se
     assert held(Path(warehouse.root) / "_claims/x") == {}, "what the other holds is left as it is"
 
 
-def test_a_run_that_is_overtaken_while_it_computes_writes_nothing_more(warehouse, base_settings):
+def test_a_run_that_is_overtaken_while_it_computes_writes_nothing_more(warehouse, base_settings, tmp_path):
     """Neither what it computes, which is cut off, nor a row of the manifest, which the other may be writing."""
     quick = base_settings.model_copy(update={"claims": ClaimSettings(heartbeat_s=0.2, expire_s=60.0)})
 
+    ended = tmp_path / "ended"
+
     def endless(batches):
-        time.sleep(300)
+        for _ in range(3000):
+            if ended.exists():
+                break
+            time.sleep(0.1)
         yield from batches
 
     def work(context):
@@ -151,6 +156,7 @@ def test_a_run_that_is_overtaken_while_it_computes_writes_nothing_more(warehouse
 
     with pytest.raises(BusyError, match="another took over"):
         run_stage(Stage("dedupe_banners", work), warehouse, quick, DAY)
+    ended.touch()
     assert not warehouse.exists(RUNS) and warehouse.read_or_empty(BANNER_DAYS).isEmpty() and not warehouse.claims
 
 

@@ -73,12 +73,12 @@ class Claim:
             write_text(self.spark, _file(self.folder, self.number), json.dumps(self.note))
 
     def keep_beating(self, every_s: float) -> None:
-        """`beat` until the claim is given back or lost; a store that is away for a moment is borne. Lost, all work ends at once:
-        what is computed now would be committed beside another run."""
+        """`beat` until the claim is given back or lost; a store that is away for a moment is borne. Once it is lost, all work is
+        cancelled until the run has ended: what is computed now, or about to be, would be committed beside another run."""
         while not self._ended.wait(every_s) and not self.lost:
             with contextlib.suppress(Exception):
                 self.beat()
-        if self.lost:
+        while not self._ended.wait(LOOK_S):
             with contextlib.suppress(Exception):
                 self.spark.sparkContext.cancelAllJobs()
 
