@@ -17,7 +17,6 @@ from lab_worlds import planted
 from pyspark.sql import functions as F
 
 from bannermap.clustering.lending import seen_pictures
-from bannermap.clustering.transforms import vector_faults as others_vector_faults
 from bannermap.experiment.gathering import of_warehouse
 from bannermap.experiment.grid import cells, check_clusters
 from bannermap.features.job import STAGE as FEATURES
@@ -26,13 +25,13 @@ from bannermap.lab import applied, grouping
 from bannermap.lab.applying import stage as applying
 from bannermap.lab.arrow_vectors import lists_of
 from bannermap.lab.assigning import stage as assigning
-from bannermap.lab.gathering import vector_faults
 from bannermap.lab.training import load
 from bannermap.platform import tables as T
 from bannermap.platform.cli import Stage, main, run_stage
 from bannermap.platform.errors import ConfigError, InputError
 from bannermap.platform.settings import ExperimentSettings, GridSet, GridSettings, LabSettings
 from bannermap.platform.storage import Warehouse
+from bannermap.platform.vectors import vector_faults
 from bannermap.report.job import STAGE as REPORT
 
 FIRST, ENCODER, DAYS, PER_DAY = datetime.date(2026, 5, 1), "enc", 3, 30
@@ -187,8 +186,8 @@ def test_pictures_that_cannot_be_clustered_are_rejected_in_the_words_of_cluster_
     reasons = {r["banner_id"]: r["reason"] for r in warehouse.read(T.BANNER_ASSIGNMENTS).where(F.col("dt") == day(2)).collect()}
     assert {n: reasons[n] for n in odd} == dict.fromkeys(odd, "no_vector") and list(reasons.values()).count("model") == 90
     rows = warehouse.read(T.EMBEDDINGS).withColumn("node_id", F.col("content_hash"))
-    said = [{r["node_id"]: r["reason"] for r in f(rows, 24).collect()} for f in (vector_faults, others_vector_faults)]
-    assert said[0] == said[1]
+    said = {r["node_id"]: r["reason"] for r in vector_faults(rows, 24).collect()}
+    assert {node: reason for node, reason in said.items() if reason} == {f"c-{n}": n for n in odd}
 
 
 def test_a_models_clustering_is_that_of_its_assignments_and_its_medoids_those_of_loops(world):

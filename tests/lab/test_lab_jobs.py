@@ -24,12 +24,13 @@ from bannermap.lab.assigning import stage as assigning
 from bannermap.lab.chance import adjusted_rand
 from bannermap.lab.fitting import Configuration, Preparation
 from bannermap.lab.job import compare_all, files_mode, gathered_pictures
-from bannermap.lab.naming import comparison_hash, next_sequence
+from bannermap.lab.naming import comparison_hash
 from bannermap.lab.page import SHEET_CLUSTERS
 from bannermap.lab.training import chosen_configuration
 from bannermap.platform.cli import run_stage
 from bannermap.platform.errors import ConfigError, InputError
 from bannermap.platform.runs import JobContext, Run
+from bannermap.platform.sequences import next_sequence
 from bannermap.platform.settings import LabSettings, LabTrainSettings
 from bannermap.platform.storage import Warehouse
 from bannermap.platform.tables import (

@@ -135,23 +135,31 @@ def test_a_run_that_was_overtaken_stops_before_its_next_phase(warehouse, base_se
     assert held(Path(warehouse.root) / "_claims/x") == {}, "what the other holds is left as it is"
 
 
+def held_until(go: Path, began: Path | None = None):
+    """A kernel that says that it began, and hands its batches on once it may."""
+
+    def held_back(batches):
+        if began:
+            began.touch()
+        for _ in range(6000):
+            if go.exists():
+                break
+            time.sleep(0.05)
+        yield from batches
+
+    return held_back
+
+
 def test_a_run_that_is_overtaken_while_it_computes_writes_nothing_more(warehouse, base_settings, tmp_path):
     """Neither what it computes, which is cut off, nor a row of the manifest, which the other may be writing."""
     quick = base_settings.model_copy(update={"claims": ClaimSettings(heartbeat_s=0.2, expire_s=60.0)})
 
     ended = tmp_path / "ended"
 
-    def endless(batches):
-        for _ in range(3000):
-            if ended.exists():
-                break
-            time.sleep(0.1)
-        yield from batches
-
     def work(context):
         (claim,) = context.warehouse.claims
         assert create_new(warehouse.spark, f"{claim.folder}/000000002.json", json.dumps({"title": "theirs"}))
-        frame = rows(warehouse, 2).coalesce(1).mapInArrow(endless, BANNER_DAYS.schema)
+        frame = rows(warehouse, 2).coalesce(1).mapInArrow(held_until(ended), BANNER_DAYS.schema)
         context.warehouse.overwrite_partition(BANNER_DAYS, frame, dt=DAY)
 
     with pytest.raises(BusyError, match="another took over"):
@@ -216,16 +224,8 @@ def test_a_commit_that_delta_refuses_is_told_as_another_run(warehouse, base_sett
     began, go = tmp_path / "began", tmp_path / "go"
     warehouse.overwrite_partition(BANNER_DAYS, rows(warehouse, 1), dt=DAY)
 
-    def slow(batches):
-        began.touch()
-        for _ in range(6000):
-            if go.exists():
-                break
-            time.sleep(0.05)
-        yield from batches
-
     def work(context):
-        frame = rows(warehouse, 2).coalesce(1).mapInArrow(slow, BANNER_DAYS.schema)
+        frame = rows(warehouse, 2).coalesce(1).mapInArrow(held_until(go, began), BANNER_DAYS.schema)
         context.warehouse.overwrite_partition(BANNER_DAYS, frame, dt=DAY)
 
     with ThreadPoolExecutor(1) as pool:

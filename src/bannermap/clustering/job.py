@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -37,6 +36,7 @@ from bannermap.platform.cli import FileMode, Stage
 from bannermap.platform.config import settings_json
 from bannermap.platform.errors import InputError
 from bannermap.platform.runs import JobContext, say
+from bannermap.platform.sequences import next_sequence
 from bannermap.platform.settings import Settings
 from bannermap.platform.tables import (
     BANNER_DAYS,
@@ -56,6 +56,7 @@ from bannermap.platform.tables import (
     NEIGHBOURS,
     THEMES,
 )
+from bannermap.platform.vectors import vector_faults
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -96,7 +97,9 @@ def run(context: JobContext) -> None:
         members = t.provisional_members(pictures, outcomes).persist()
         succession = succeed(context, members, clustered.themes, previous, name)
     with context.phase("write clusters"):
-        made = Made(name, day, _sequence(known, name, day), encoder_id, before)
+        made = Made(
+            name, day, next_sequence({m.clustering_id: m.sequence for m in known if m.dt == day}, name), encoder_id, before
+        )
         _write_clusters(context, Result(nodes, outcomes, members, clustered, succession, made))
         _write_clustering(context, made, known)
     left.end()
@@ -158,7 +161,7 @@ def seen_pictures(context: JobContext, encoder_id: str) -> DataFrame:
 def _usable_nodes(context: JobContext, pictures: DataFrame, encoder_id: str, lists: DataFrame | None) -> DataFrame:
     vectors = context.warehouse.read(EMBEDDINGS, "embed_banners").where(F.col("encoder_id") == encoder_id)
     rows = t.pictures_with_vectors(pictures, vectors)
-    checked = t.vector_faults(rows, t.usual_dimensions(rows)).persist(StorageLevel.DISK_ONLY)
+    checked = vector_faults(rows, t.usual_dimensions(rows)).persist(StorageLevel.DISK_ONLY)
     context.reject(checked.where("reason IS NOT NULL").select("reason", F.to_json(F.struct("node_id")).alias("row_json")))
     usable = checked.where("reason IS NULL")
     nodes = t.numbered_nodes(usable if lists is None else with_kept_cells(usable, lists))
@@ -228,13 +231,6 @@ def _write_clustering(context: JobContext, made: Made, known: list[Made]) -> Non
         say(f"{context.dt} cluster_banners: stale now, run again in date order: {', '.join(stale)}")
 
 
-def _sequence(known: list[Made], name: str, day: datetime.date) -> int:
-    """1 for the first clustering of a day; the newest keeps its number when it is made again, any other gets the next."""
-    numbers = {m.clustering_id: m.sequence for m in known if m.dt == day}
-    newest = max(numbers.values(), default=0)
-    return newest if newest and numbers.get(name) == newest else newest + 1
-
-
 def run_on_files(spark: SparkSession, settings: Settings, values: Mapping[str, str]) -> None:
     """Cluster a Parquet or Delta table of (content_hash, vector) into ``out/members`` and ``out/clusters``.
 
@@ -243,7 +239,7 @@ def run_on_files(spark: SparkSession, settings: Settings, values: Mapping[str, s
     """
     out = values["out"].rstrip("/")
     rows = _read_vectors(spark, values["embeddings"]).persist(StorageLevel.DISK_ONLY)
-    checked = t.vector_faults(rows, t.usual_dimensions(rows)).persist(StorageLevel.DISK_ONLY)
+    checked = vector_faults(rows, t.usual_dimensions(rows)).persist(StorageLevel.DISK_ONLY)
     _write(FILE_REJECTS.select(checked.where("reason IS NOT NULL")), f"{out}/rejects")
     usable = checked.where("reason IS NULL").groupBy("node_id").agg(F.min("vector").alias("vector"), F.lit(1).alias("banners"))
     nodes = t.numbered_nodes(usable)

@@ -12,7 +12,9 @@ from pyspark.sql import functions as F
 
 from bannermap.clustering.frames import NODES
 from bannermap.platform.config import settings_json
+from bannermap.platform.row_hashes import hash_sums
 from bannermap.platform.tables import CLUSTER_MEMBERS, CLUSTERS, IMAGE_FETCHES
+from bannermap.platform.vectors import pictures_held
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -81,28 +83,7 @@ def pictures_with_vectors(pictures: DataFrame, vectors: DataFrame) -> DataFrame:
 
     The vector is that of the smallest content_hash that has one: of files with equal pixels, an encoder that was away left some.
     """
-    held = pictures.join(vectors.select("content_hash", F.lit(True).alias("held")), "content_hash", "left")
-    smallest = F.min(F.when(F.col("held"), F.col("content_hash"))).alias("content_hash")
-    grouped = held.groupBy("pixel_hash").agg(F.count("*").alias("banners"), smallest)
-    return grouped.join(vectors, "content_hash").select(F.col("pixel_hash").alias("node_id"), "banners", "vector")
-
-
-def vector_faults(rows: DataFrame, dimensions: int) -> DataFrame:
-    """The rows with ``reason``: why a row cannot be clustered, null where it can.
-
-    Args:
-        rows: node_id, vector, and whatever else.
-        dimensions: the length that vectors have to have.
-    """
-    finite = ~F.exists("vector", lambda x: x.isNull() | F.isnan(x) | (F.abs(x) == float("inf")))
-    reasons = (
-        ("no_id", F.col("node_id").isNull()),
-        ("no_vector", F.col("vector").isNull()),
-        ("other_dimensions", F.size("vector") != dimensions),
-        ("not_finite", ~finite),
-        ("zero_vector", ~F.exists("vector", lambda x: x != 0)),
-    )
-    return rows.withColumn("reason", F.coalesce(*[F.when(test, F.lit(name)) for name, test in reasons]))
+    return pictures_held(pictures, vectors).join(vectors, "content_hash").select("node_id", "banners", "vector")
 
 
 def usual_dimensions(rows: DataFrame) -> int:
@@ -140,8 +121,7 @@ def numbered_nodes(rows: DataFrame) -> DataFrame:
 
 def vectors_digest(nodes: DataFrame) -> str:
     """A hash of `NODES`: how many, and each with its vector, in any order."""
-    lanes = [F.sum(F.xxhash64(F.lit(seed), "node_id", "vector").cast("decimal(38,0)")) for seed in (0, 1)]
-    rows = nodes.agg(F.count("*"), *lanes).collect()[0]
+    rows = nodes.agg(F.count("*"), *hash_sums("node_id", "vector")).collect()[0]
     return hashlib.sha256(str(tuple(rows)).encode()).hexdigest()
 
 
@@ -160,8 +140,7 @@ def clustering_id(
     Late input for the same day, or for one before it, gives another name, so what was published under the first stays what it
     was. Vectors can be late, too: of an encoder that was away, or imported.
     """
-    lanes = [F.sum(F.xxhash64(F.lit(seed), "banner_id", "pixel_hash", "is_retired").cast("decimal(38,0)")) for seed in (0, 1)]
-    digest = pictures.agg(F.count("*"), *lanes).collect()[0]
+    digest = pictures.agg(F.count("*"), *hash_sums("banner_id", "pixel_hash", "is_retired")).collect()[0]
     rule = settings_json(settings.model_copy(update=dict.fromkeys(LAYOUT_SETTINGS)))
     text = "\n".join([*(str(v) for v in digest), vectors, encoder_id, rule, previous or "", cells_id or ""])
     return f"{day.isoformat()}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

@@ -22,6 +22,7 @@ from bannermap.features.arrow import (
 )
 from bannermap.features.digests import RowSums, sha256_of
 from bannermap.features.sets import set_batches
+from bannermap.platform.row_hashes import SEEDS, hash_sums
 from bannermap.platform.tables import (
     EVENT_TYPES,
     USER_CLUSTER_COUNTS,
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 LONGEST_WINDOW_DAYS = max(WINDOWS_DAYS)
 ASSIGNMENT_COLUMNS = ("banner_id", "cluster_id")
 PARTIAL_COLUMNS = ("dt", "user_id", "banner_id", *map(count_column, EVENT_TYPES))
-LANES = (0, 1)
 PUBLISHED_COLUMNS = ("dt", "clustering_id", "revision", "available_at")
 
 
@@ -100,13 +100,13 @@ def sums_of(frame: DataFrame, columns: Sequence[str]) -> RowSums:
 def sum_columns(columns: Sequence[str]) -> list[Column]:
     """Aggregates whose values `row_sums` reads; a null counts as a value of its own, which `xxhash64` alone would skip."""
     values = [F.col(c) for c in columns] + [F.col(c).isNull() for c in columns]
-    lanes = [F.sum(F.xxhash64(F.lit(seed), *values).cast("decimal(38,0)")).alias(f"lane_{seed}") for seed in LANES]
-    return [F.count("*").alias("rows"), *lanes]
+    lanes = zip(SEEDS, hash_sums(*values), strict=True)
+    return [F.count("*").alias("rows"), *(total.alias(f"lane_{seed}") for seed, total in lanes)]
 
 
 def row_sums(row: Row) -> RowSums:
     """The values of `sum_columns` in a collected row."""
-    return RowSums(row["rows"], tuple(int(row[f"lane_{seed}"]) for seed in LANES)) if row["rows"] else RowSums()
+    return RowSums(row["rows"], tuple(int(row[f"lane_{seed}"]) for seed in SEEDS)) if row["rows"] else RowSums()
 
 
 def user_feature_rows(reach: DataFrame, wanted: Wanted) -> DataFrame:

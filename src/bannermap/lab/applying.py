@@ -25,14 +25,15 @@ from bannermap.lab.applied import (
     outcomes_of,
 )
 from bannermap.lab.assigning import any_that_fit, check_day, cluster_name, themes_of
-from bannermap.lab.gathering import SeenPictures, vector_faults
+from bannermap.lab.gathering import SeenPictures
 from bannermap.lab.model_themes import cluster_slots, slots_of_clusters, theme_name
 from bannermap.lab.models import SavedModel
-from bannermap.lab.naming import next_sequence
 from bannermap.lab.training import load
 from bannermap.platform.cli import Stage
 from bannermap.platform.errors import InputError
+from bannermap.platform.row_hashes import hash_sums
 from bannermap.platform.runs import JobContext, say
+from bannermap.platform.sequences import next_sequence
 from bannermap.platform.tables import (
     CLUSTER_LINEAGE,
     CLUSTER_MEMBERS,
@@ -44,6 +45,7 @@ from bannermap.platform.tables import (
     THEMES,
     Table,
 )
+from bannermap.platform.vectors import pictures_held, vector_faults
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -116,7 +118,7 @@ def _banners(context: JobContext, seen: SeenPictures, saved: SavedModel) -> Data
 def _nodes(context: JobContext, banners: DataFrame, saved: SavedModel) -> DataFrame:
     """node_id, banners, width, height, vector of each distinct picture that has a usable one; others are rejected by reason."""
     stored = context.warehouse.read(EMBEDDINGS, "embed_banners").where(F.col("encoder_id") == saved.encoder_id)
-    named = _pictures(banners, stored.select("content_hash"))
+    named = pictures_held(banners, stored, "width", "height")
     checked = vector_faults(named.join(stored.select("content_hash", "vector"), "content_hash"), saved.dimensions)
     checked = checked.persist(StorageLevel.DISK_ONLY)
     if not any_that_fit(checked.where("reason IS NULL OR reason = 'other_dimensions'"), saved):
@@ -125,14 +127,6 @@ def _nodes(context: JobContext, banners: DataFrame, saved: SavedModel) -> DataFr
         )
     context.reject(checked.where("reason IS NOT NULL").select("reason", F.to_json(F.struct("node_id")).alias("row_json")))
     return checked.where("reason IS NULL").select("node_id", "banners", "width", "height", "vector")
-
-
-def _pictures(banners: DataFrame, held: DataFrame) -> DataFrame:
-    """node_id, banners, content_hash, width, height; of files of equal pixels the smallest content_hash that has a vector."""
-    marked = banners.join(held.withColumn("held", F.lit(True)), "content_hash", "left")
-    said = F.min(F.when(F.col("held"), F.struct("content_hash", "width", "height"))).alias("m")
-    each = marked.groupBy("pixel_hash").agg(F.count("*").alias("banners"), said)
-    return each.where("m IS NOT NULL").select(F.col("pixel_hash").alias("node_id"), "banners", "m.*")
 
 
 def _name(context: JobContext, banners: DataFrame, labelled: DataFrame, saved: SavedModel) -> str:
@@ -145,8 +139,7 @@ def _name(context: JobContext, banners: DataFrame, labelled: DataFrame, saved: S
 
 def _digest(rows: DataFrame, *columns: str) -> str:
     """The rows in any order: how many, and two sums of hashes."""
-    lanes = [F.sum(F.xxhash64(F.lit(seed), *columns).cast("decimal(38,0)")) for seed in (0, 1)]
-    return str(tuple(rows.agg(F.count("*"), *lanes).collect()[0]))
+    return str(tuple(rows.agg(F.count("*"), *hash_sums(*columns)).collect()[0]))
 
 
 def _members(banners: DataFrame, outcomes: DataFrame, saved: SavedModel, name: str) -> DataFrame:

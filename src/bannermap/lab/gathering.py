@@ -19,9 +19,10 @@ from bannermap.platform.errors import InputError, nearest
 from bannermap.platform.runs import JobContext, say
 from bannermap.platform.settings import LabSettings
 from bannermap.platform.tables import BANNER_DAYS, EMBEDDINGS
+from bannermap.platform.vectors import has_direction, is_finite
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 SeenPictures = Callable[[JobContext, str], "DataFrame"]
 """Context, encoder_id -> banner_id, first_seen_dt, pixel_hash, content_hash, width, height of all banners by the day."""
@@ -113,31 +114,7 @@ def nodes_of_files(spark: SparkSession, path: str) -> DataFrame:
 
 def usable(nodes: DataFrame) -> DataFrame:
     """Those whose vector has a direction: finite, and not all zeros."""
-    return nodes.where(_finite() & _directed())
-
-
-def vector_faults(rows: DataFrame, dimensions: int) -> DataFrame:
-    """The rows with ``reason``: why a row cannot be clustered, null where it can; in the words of `cluster_banners`.
-
-    Args:
-        rows: vector, and whatever else.
-        dimensions: the length that vectors have to have.
-    """
-    reasons = (
-        ("no_vector", F.col("vector").isNull()),
-        ("other_dimensions", F.size("vector") != dimensions),
-        ("not_finite", ~_finite()),
-        ("zero_vector", ~_directed()),
-    )
-    return rows.withColumn("reason", F.coalesce(*[F.when(test, F.lit(name)) for name, test in reasons]))
-
-
-def _finite() -> Column:
-    return ~F.exists("vector", lambda x: x.isNull() | F.isnan(x) | (F.abs(x) == float("inf")))
-
-
-def _directed() -> Column:
-    return F.exists("vector", lambda x: x != 0)
+    return nodes.where(is_finite() & has_direction())
 
 
 def gathered(

@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 
 from bannermap.lab import gathering as g
 from bannermap.lab.comparing import TRUST, Compared, compare, plain, told
-from bannermap.lab.naming import comparison_hash, next_sequence
+from bannermap.lab.naming import comparison_hash
 from bannermap.lab.page import Sheets, page
 from bannermap.lab.places import check_scatter
 from bannermap.lab.search import Say
@@ -26,6 +26,7 @@ from bannermap.platform.cli import FileMode, Stage
 from bannermap.platform.config import settings_json
 from bannermap.platform.files import write_bytes, write_text
 from bannermap.platform.runs import JobContext, say
+from bannermap.platform.sequences import next_sequence
 from bannermap.platform.settings import Settings
 from bannermap.platform.tables import FILE_LAB_LABELS, FILE_LAB_RESULTS, LAB_LABELS, LAB_RESULTS, NO_DAY
 

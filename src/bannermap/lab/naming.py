@@ -1,9 +1,9 @@
-"""Names of comparisons, and which of a day's results is the newest: by numbers, since no job reads the clock."""
+"""Names of comparisons."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from bannermap.platform.config import settings_json
 from bannermap.platform.settings import Settings
@@ -18,14 +18,3 @@ def comparison_hash(settings: Settings, encoders: Iterable[str]) -> str:
     """
     text = "\n".join([settings_json(settings.lab), settings_json(settings.clustering), *encoders])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def next_sequence(numbers: Mapping[str, int | None], name: str) -> int:
-    """1 for the first of a day; the newest keeps its number when it is made again, any other gets the next.
-
-    Args:
-        numbers: name -> number of those that there are; null where it was not noted.
-        name: of what is made.
-    """
-    newest = max((n for n in numbers.values() if n), default=0)
-    return newest if newest and numbers.get(name) == newest else newest + 1
