@@ -23,27 +23,30 @@ from bannermap.platform.tables import (
 )
 
 
-def publications(rng: random.Random) -> list[dict]:
-    """Features of four days by one or two clusterings, some corrected, available in any order."""
+def publications(rng: random.Random, names: str = "ab", hours: int = 80) -> list[dict]:
+    """Features of four days by some clusterings, some corrected, available in any order within some hours."""
     rows = []
     for n in range(4):
-        for clustering in rng.sample(["a", "b"], rng.randint(1, 2)):
+        for clustering in rng.sample(names, rng.randint(1, len(names))):
             for revision in range(1, rng.randint(2, 4)):
-                at = datetime.datetime.combine(day(n + 1), datetime.time()) + datetime.timedelta(hours=rng.randrange(80))
+                at = datetime.datetime.combine(day(n + 1), datetime.time()) + datetime.timedelta(hours=rng.randrange(hours))
                 key = {"dt": day(n), "clustering_id": clustering, "revision": revision}
                 rows.append(key | {"available_at": at, "users": 1})
     return rows
 
 
-def served(rows: list[dict], at: datetime.datetime) -> tuple | None:
-    """What a server uses at a moment."""
+def served(rows: list[dict], at: datetime.datetime, sequences: dict[str, int] | None = None) -> tuple | None:
+    """What a server uses at a moment; of clusterings that came together the one with the greater number."""
     first = {}
     for r in rows:
         key = r["dt"], r["clustering_id"]
         first[key] = min(first.get(key, r["available_at"]), r["available_at"])
     there = [r for r in rows if r["available_at"] <= at]
-    order = [(r["dt"], first[r["dt"], r["clustering_id"]], r["clustering_id"], r["revision"]) for r in there]
-    return (max(order)[0], max(order)[2], max(order)[3]) if order else None
+    numbers = sequences or {}
+    order = [
+        (r["dt"], first[k], numbers.get(k[1], 0), k[1], r["revision"]) for r in there for k in [(r["dt"], r["clustering_id"])]
+    ]
+    return (max(order)[0], *max(order)[3:]) if order else None
 
 
 def test_each_view_says_what_it_answers():
@@ -107,6 +110,40 @@ def test_views_answer_from_the_tables(warehouse, spark):
         assert inside == ([served(rows, at)] if served(rows, at) else [])
     trained = {(r.dt, r.clustering_id, r.revision) for r in found["features_as_trained"]}
     assert trained == {(s.dt, s.clustering_id, s.revision) for s in spans} & {tuple(k.values())[:3] for k in stamps[:2]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_what_a_server_had_is_said_for_each_model_and_of_equal_times_the_later_clustering(warehouse, spark, seed):
+    rng = random.Random(seed)
+    rows = publications(rng, "abcdef", hours=2)  # of equal times there are many
+    rows = [r | {"clustering_id": f"{r['dt']}-{r['clustering_id']}"} for r in rows]
+    warehouse.merge(FEATURE_PUBLICATIONS, frame(warehouse, FEATURE_PUBLICATIONS, rows))
+    names = sorted({(r["dt"], r["clustering_id"]) for r in rows})
+    model_of = {name: {"a": "m1", "b": "m1", "c": "m2"}.get(name[-1]) for _, name in names}
+    sequences = {name: number for number, (_, name) in enumerate(rng.sample(names, len(names)), 1)}
+    for table, mine in ((CLUSTERINGS, False), (MODEL_CLUSTERINGS, True)):
+        made = [
+            {"clustering_id": name, "dt": dt, "sequence": sequences[name]} | ({"model_id": model_of[name]} if mine else {})
+            for dt, name in names
+            if (model_of[name] is not None) == mine
+        ]
+        warehouse.merge(table, frame(warehouse, table, made))
+    register_views(warehouse)
+    spans = spark.sql(
+        "SELECT dt, clustering_id, revision, model_id, string(served_from) a, string(served_until) b FROM served_publications"
+    ).collect()
+    for model in (None, "m1", "m2"):
+        own = [r for r in rows if model_of[r["clustering_id"]] == model]
+        for at in sorted({r["available_at"] + datetime.timedelta(minutes=m) for r in rows for m in (-1, 0, 1)}):
+            text = at.isoformat(" ")
+            inside = [
+                (s.dt, s.clustering_id, s.revision)
+                for s in spans
+                if s.model_id == model and s.a <= text and (s.b is None or text < s.b)
+            ]
+            wanted = served(own, at, sequences)
+            assert inside == ([wanted] if wanted else [])
 
 
 @pytest.mark.slow

@@ -48,10 +48,11 @@ def write_set(
     seed: int = 1,
     group_rows: int = 65536,
     entries: int = 3,
+    clustering_id: str | None = None,
 ) -> Path:
     """One revision of a set below a warehouse; several files, each with row groups of ``group_rows``."""
     rng, folder = np.random.default_rng(seed), root / chosen.table().name
-    place = folder / f"dt={dt}" / f"clustering_id={dt}-c1" / f"revision={revision}"
+    place = folder / f"dt={dt}" / f"clustering_id={clustering_id or f'{dt}-c1'}" / f"revision={revision}"
     place.mkdir(parents=True)
     note = {"semantic_hash": chosen.table().semantic_hash, "definition": chosen.definition}
     (folder / "_bannermap.json").write_text(json.dumps(note))

@@ -50,6 +50,18 @@ def test_the_revision_of_random_publications_is_that_of_the_rule(seed, tmp_path)
             assert found.semantic_hash == WIDE.table().semantic_hash
 
 
+def test_of_clusterings_that_became_available_at_once_one_has_to_be_named(tmp_path):
+    at, later = moment(1.25), moment(1.5)
+    for name, when in (("one", at), ("two", at), ("three", later)):
+        write_set(tmp_path, WIDE, 3, FIRST, files=1, available_at=when, clustering_id=name)
+    folder, day = str(tmp_path / WIDE.table().name), FIRST + datetime.timedelta(days=2)
+    assert features_for(folder, day).clustering_id == "three"
+    with pytest.raises(InputError, match="by 2 clusterings .*one, two"):
+        features_for(folder, day, known_at=at)
+    for name in ("one", "two"):
+        assert features_for(folder, day, known_at=at, clustering_id=name).clustering_id == name
+
+
 def test_a_place_without_features_and_a_moment_without_a_zone_are_refused(tmp_path):
     with pytest.raises(InputError, match="no table of features"):
         features_for(str(tmp_path / "nowhere"), FIRST)

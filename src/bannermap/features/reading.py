@@ -113,7 +113,8 @@ def features_for(
         clustering_id: only features by this clustering; any without.
 
     Raises:
-        InputError: there is no table, or nothing of it was available.
+        InputError: there is no table, nothing of it was available, or two clusterings of the day became available at once
+            (a day clustered anew, a saved model beside `cluster_banners`) and none of them was named.
     """
     moment = known_at or datetime.datetime.combine(impression_day, datetime.time(), datetime.UTC)
     if moment.tzinfo is None:
@@ -128,11 +129,20 @@ def features_for(
                 usable.append((at, number, name, files))
         if usable:
             at, number, name, files = max(usable, key=lambda u: u[:3])
+            _check_one_clustering(day, sorted({u[2] for u in usable if u[0] == at}))
             return FeatureRevision(day, name, number, at, _semantic_hash(system, root), tuple(files))
     raise InputError(
         f"{folder} has no features as of a day before {impression_day} that were available by {moment.isoformat()}. "
         "Publish earlier days, or give known_at where the impressions are later in their day."
     )
+
+
+def _check_one_clustering(day: datetime.date, names: Sequence[str]) -> None:
+    if len(names) > 1:
+        raise InputError(
+            f"Features as of {day} by {len(names)} clusterings became available at the same moment: {', '.join(names)}. They "
+            "count different clusters, so a model must not mix them: give clustering_id."
+        )
 
 
 def torch_dataset(
