@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import random
+from pathlib import Path
 
 import feature_oracle as oracle
 import pandas as pd
@@ -13,6 +14,7 @@ import pytest
 
 from bannermap.features import job
 from bannermap.features.job import STAGE
+from bannermap.features.reading import features_for
 from bannermap.platform.cli import run_stage
 from bannermap.platform.errors import InputError
 from bannermap.platform.storage import Warehouse
@@ -108,6 +110,12 @@ def array_rows(warehouse: Warehouse, as_of: datetime.date, revision: int) -> dic
 def revisions(warehouse: Warehouse) -> dict[tuple, datetime.datetime]:
     rows = warehouse.read(FEATURE_PUBLICATIONS).selectExpr("dt", "revision", "string(available_at) AS at").collect()
     return {(r.dt, r.revision): datetime.datetime.fromisoformat(r["at"]) for r in rows}
+
+
+def seen_by_trainers(warehouse: Warehouse, table) -> tuple[datetime.date, int]:
+    """As-of day and revision that plain Parquet gives, however late."""
+    found = features_for(warehouse.path(table), day(2), known_at=at(100).replace(tzinfo=datetime.UTC))
+    return found.dt, found.revision
 
 
 @pytest.mark.slow
@@ -219,8 +227,13 @@ def test_a_run_cut_off_at_each_commit_and_run_again_leaves_the_same_tables(setti
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(Warehouse, "merge", dies)
             run_stage(STAGE, warehouse, settings, day(1))
+        for table in (USER_FEATURES, USER_FEATURES_WIDE, USER_FEATURE_LISTS):
+            folders = list(Path(warehouse.path(table)).glob(f"dt={day(1)}/*/revision=1"))
+            assert len(folders) == (last > 1), "written, and not yet published"
+            assert seen_by_trainers(warehouse, table) == ((day(1), 1) if last > 2 else (day(0), 1))
     run_stage(STAGE, warehouse, settings, day(1))
     assert stored(warehouse) == stored(whole)
+    assert seen_by_trainers(warehouse, USER_FEATURES) == (day(1), 1)
 
 
 @pytest.mark.slow

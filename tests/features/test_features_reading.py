@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import json
 import random
 import re
 
@@ -15,7 +16,7 @@ from feature_files import EVERYTHING, SLOTS, write_set
 from repository import ROOT
 from torch.utils.data import DataLoader
 
-from bannermap.features.reading import arrays_of, features_for, torch_dataset
+from bannermap.features.reading import PUBLICATIONS_FILE, arrays_of, features_for, torch_dataset
 from bannermap.platform.errors import InputError
 from bannermap.platform.tables import FeatureSet
 
@@ -56,10 +57,25 @@ def test_of_clusterings_that_became_available_at_once_one_has_to_be_named(tmp_pa
         write_set(tmp_path, WIDE, 3, FIRST, files=1, available_at=when, clustering_id=name)
     folder, day = str(tmp_path / WIDE.table().name), FIRST + datetime.timedelta(days=2)
     assert features_for(folder, day).clustering_id == "three"
-    with pytest.raises(InputError, match="by 2 clusterings .*one, two"):
+    with pytest.raises(InputError, match=r"by 2 clusterings .*one, two"):
         features_for(folder, day, known_at=at)
     for name in ("one", "two"):
         assert features_for(folder, day, known_at=at, clustering_id=name).clustering_id == name
+
+
+def test_only_what_is_published_is_read_where_the_table_says_what_is(tmp_path):
+    for number in (1, 2):
+        folder = write_set(tmp_path, WIDE, 3, FIRST, files=1, revision=number, available_at=moment(1 + number / 4))
+    day, named = FIRST + datetime.timedelta(days=2), folder / PUBLICATIONS_FILE
+    assert features_for(str(folder), day).revision == 2, "a table of earlier times does not say"
+    named.write_text(json.dumps([[str(FIRST), f"{FIRST}-c1", 1]]))
+    assert features_for(str(folder), day).revision == 1
+    named.write_text("[]")
+    with pytest.raises(InputError, match="no features as of"):
+        features_for(str(folder), day)
+    named.write_text('[["2026')
+    with pytest.raises(InputError, match="is cut off"):
+        features_for(str(folder), day)
 
 
 def test_a_place_without_features_and_a_moment_without_a_zone_are_refused(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,10 @@ from bannermap.features.gate import CLUSTERS, USERS, Sums
 from bannermap.features.gating import pass_gate
 from bannermap.features.inputs import assignment_sums
 from bannermap.features.intake import log_days_taken_in, newest_log_day
+from bannermap.features.reading import PUBLICATIONS_FILE
 from bannermap.features.revisions import Asked, Revision, instant
 from bannermap.features.sets import configured_sets
+from bannermap.platform.files import read_text, write_text
 from bannermap.platform.runs import JobContext
 from bannermap.platform.session import partitions_at_once
 from bannermap.platform.settings import FeatureSettings
@@ -32,6 +35,7 @@ from bannermap.platform.tables import (
     user_features_wide,
     window_columns,
 )
+from bannermap.platform.versions import note_parquet_version
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Row
@@ -68,6 +72,7 @@ def publish(context: JobContext, partials: DataFrame, asked: Sequence[Asked]) ->
     with context.phase(PUBLISHING[0]):
         revisions = _revisions(context, partials, asked)
     if not revisions:
+        _tell_readers(context)
         return {}
     with contextlib.ExitStack() as stack:
         with context.phase(PUBLISHING[1]):
@@ -75,7 +80,10 @@ def publish(context: JobContext, partials: DataFrame, asked: Sequence[Asked]) ->
         with context.phase(PUBLISHING[2]):
             sums = pass_gate(context, revisions, rows, partials)
         with context.phase(PUBLISHING[3]):
-            return _write(context, revisions, rows, sums)
+            _tell_readers(context)
+            written = _write(context, revisions, rows, sums)
+            _tell_readers(context)
+            return written
 
 
 def _revisions(context: JobContext, partials: DataFrame, asked: Sequence[Asked]) -> list[Revision]:
@@ -158,6 +166,23 @@ def _write_some(
     ]
     context.warehouse.merge(FEATURE_PUBLICATIONS, spark.createDataFrame(lines, FEATURE_PUBLICATIONS.schema))
     return written
+
+
+def _tell_readers(context: JobContext) -> None:
+    """Name what is published beside the partitions of each Parquet table: a folder that is there may still be in the making,
+    or be what a killed run left, and readers of plain Parquet know no feature_publications."""
+    warehouse = context.warehouse
+    if warehouse.read_only:
+        return
+    rows = warehouse.read_or_empty(FEATURE_PUBLICATIONS).select("dt", "clustering_id", "revision").collect()
+    text = json.dumps(sorted([str(r["dt"]), r["clustering_id"], r["revision"]] for r in rows))
+    warehouse.check_claims()
+    for table in [one for one in published_tables(context.settings.features) if one.format == "parquet"]:
+        if not warehouse.exists(table):
+            note_parquet_version(warehouse.spark, table, warehouse.path(table), table.version)
+        place = f"{warehouse.path(table)}/{PUBLICATIONS_FILE}"
+        if read_text(warehouse.spark, place) != text:
+            write_text(warehouse.spark, place, text)
 
 
 def _frames(

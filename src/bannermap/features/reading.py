@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from torch.utils.data import IterableDataset
 
 DEFINITION_FILE = "_bannermap.json"
+PUBLICATIONS_FILE = "_publications.json"
+"""Beside the partitions: [day, clustering_id, revision] of each that is published. Tables of earlier times have none."""
 STAMP = ("dt", "clustering_id", "revision", "available_at")
 """Columns that say which publication a row belongs to, the same for all rows of a revision."""
 BATCH_ROWS = 65536
@@ -113,8 +115,8 @@ def features_for(
         clustering_id: only features by this clustering; any without.
 
     Raises:
-        InputError: there is no table, nothing of it was available, or two clusterings of the day became available at once
-            (a day clustered anew, a saved model beside `cluster_banners`) and none of them was named.
+        InputError: there is no table, nothing published in it was available, or two clusterings of the day became available
+            at once (a day clustered anew, a saved model beside `cluster_banners`) and none of them was named.
     """
     moment = known_at or datetime.datetime.combine(impression_day, datetime.time(), datetime.UTC)
     if moment.tzinfo is None:
@@ -209,7 +211,7 @@ def _values(batch: pa.RecordBatch, column: str) -> np.ndarray:
 
 
 def _partitions(system: Any, root: str, folder: str) -> dict[tuple[datetime.date, str, int], list[Any]]:
-    """Day, clustering and revision -> its files."""
+    """Day, clustering and revision -> its files, of those that are published."""
     import pyarrow.dataset as pads
 
     kinds = pa.schema([("dt", pa.date32()), ("clustering_id", pa.string()), ("revision", pa.int32())])
@@ -222,7 +224,22 @@ def _partitions(system: Any, root: str, folder: str) -> dict[tuple[datetime.date
         place = pads.get_partition_keys(file.partition_expression)
         if len(place) == len(kinds):
             found[(place["dt"], place["clustering_id"], place["revision"])].append(file)
-    return found
+    published = _published(system, root)
+    return {place: files for place, files in found.items() if published is None or place in published}
+
+
+def _published(system: Any, root: str) -> set[tuple[datetime.date, str, int]] | None:
+    """What may be read; None where the table does not say."""
+    try:
+        with system.open_input_stream(f"{root}/{PUBLICATIONS_FILE}") as stream:
+            return {(datetime.date.fromisoformat(day), name, number) for day, name, number in json.loads(stream.read())}
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        raise InputError(
+            f"{root}/{PUBLICATIONS_FILE} is cut off: a run is writing it, or was killed meanwhile. Read again in a moment; if "
+            "that does not help, run build_user_features of the newest day again."
+        ) from None
 
 
 def _available_at(files: Sequence[Any]) -> datetime.datetime | None:
