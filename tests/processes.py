@@ -35,13 +35,20 @@ def overlay(world: Path, home: Path, spark: dict[str, str] | None = None, wareho
 
 
 def start(
-    job: str, config: Path, day: datetime.date, python: str = sys.executable, home: Path = ROOT, **variables: str
+    job: str,
+    config: Path,
+    day: datetime.date,
+    python: str = sys.executable,
+    home: Path = ROOT,
+    modules: str = "",
+    **variables: str,
 ) -> subprocess.Popen:
     """The job in a process group of its own; its error stream goes to a file beside the configuration. What the environment
-    has installed may be another checkout's package, so this one's goes first; an installation elsewhere has its own."""
+    has installed may be another checkout's package, so this one's goes first; an installation elsewhere has its own.
+    ``modules`` is a further folder of Python's modules."""
     line = [python, str(home / f"jobs/{job}.py"), "--config", str(config), "--date", str(day)]
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYSPARK_PYTHON")} | variables
-    environment |= {"PYTHONPATH": f"{ROOT}/src"} if home == ROOT else {}
+    environment |= {"PYTHONPATH": f"{ROOT}/src{os.pathsep if modules else ''}{modules}"} if home == ROOT else {}
     options = {"stdout": subprocess.PIPE, "text": True, "cwd": config.parent, "start_new_session": True}
     with (config.parent / ERRORS).open("w") as errors:
         return subprocess.Popen(line, env={**environment, "BANNERMAP_HOME": str(home)}, stderr=errors, **options)
