@@ -19,7 +19,8 @@ What it needs is read from the environment of the scheduler, the DAG processor a
 - BANNERMAP_HOUR: hour, UTC, at which the logs of the day before are complete; 2 without.
 - BANNERMAP_PUBLISH: 1 adds publish_clusters, which asks the environment for MongoDB's address (docs/publishing.md).
 - BANNERMAP_DEADLINE_HOURS: hours after the start of the day by which the run should be done, and BANNERMAP_DEADLINE_CALLBACK: the
-  dotted name of an async function that the triggerer calls when it is not. Both or neither.
+  dotted name of an async function that the triggerer calls when it is not. Both or neither. Days of a backfill are long past
+  their deadline: the function is called for each of them, and can tell them by the run's type in its context.
 
 The connection `bannermap_spark` says where Spark is, with the driver on the worker (docs/operations.md); the pool `bannermap_gpu`
 holds as many slots as embed jobs may run at once.
@@ -28,22 +29,38 @@ holds as many slots as embed jobs may run at once.
 from __future__ import annotations
 
 import os
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from airflow.exceptions import AirflowException, AirflowFailException
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
-from airflow.sdk import DAG, Asset, CronDataIntervalTimetable
+from airflow.sdk import DAG, Asset, Context, CronDataIntervalTimetable
 from airflow.sdk.definitions.deadline import AsyncCallback, DeadlineAlert, DeadlineReference
 
 HOME = Path(os.environ.get("BANNERMAP_HOME", "/opt/bannermap"))
 CONFIGS = [path for path in os.environ.get("BANNERMAP_CONFIG", "").split(":") if path]
 HOUR = int(os.environ.get("BANNERMAP_HOUR", "2"))
+WANTS_SOMEBODY = re.compile(r"Error code is: [2-5]\.")
+"""Of exit codes: bad configuration, bad input, a result or features that were refused."""
 DAY = "{{ data_interval_start | ds }}"
 USER_FEATURES = Asset(name="bannermap_user_features", uri="bannermap://user_features/")
 PUBLISHED = Asset(name="bannermap_published_clusters", uri="bannermap://published_clusters/")
 
 
-def submitted(job: str, **more: object) -> SparkSubmitOperator:
+class BannermapJob(SparkSubmitOperator):
+    """A job; what another try cannot mend is not tried again."""
+
+    def execute(self, context: Context) -> None:
+        try:
+            super().execute(context)
+        except AirflowException as error:
+            if WANTS_SOMEBODY.search(str(error)):
+                raise AirflowFailException(str(error)) from error
+            raise
+
+
+def submitted(job: str, **more: object) -> BannermapJob:
     """A task that submits a job for the day of the run.
 
     Args:
@@ -51,7 +68,7 @@ def submitted(job: str, **more: object) -> SparkSubmitOperator:
         more: for the operator.
     """
     options = [word for path in CONFIGS for word in ("--config", path)]
-    return SparkSubmitOperator(
+    return BannermapJob(
         task_id=job,
         conn_id="bannermap_spark",
         spark_binary=str(HOME / "spark-submit.sh"),  # it takes spark-submit's options, and adds what each master needs

@@ -26,7 +26,6 @@ import hashlib
 import json
 import os
 import random
-import resource
 import signal
 import subprocess
 import sys
@@ -45,6 +44,7 @@ from processes import ERRORS, checksums, overlay, runs_program, start  # noqa: E
 from pymongo import MongoClient  # noqa: E402
 from s3_server import BUCKET, download, running_s3, s3_jars, variables  # noqa: E402
 from standalone import on_cluster, running_cluster  # noqa: E402
+from troubles import FAKETIME, full_disk, other_clock  # noqa: E402
 
 from bannermap.platform.config import load_settings  # noqa: E402
 from bannermap.platform.memory import family  # noqa: E402
@@ -56,11 +56,6 @@ from bannermap.sample.world import days_of, write_world  # noqa: E402
 
 JOBS = (*CHAIN, "publish_clusters")
 KINDS = ("kill_driver", "kill_task", "kill_executor", "s3_error", "s3_slow", "s3_reset", "full_disk", "clock")
-FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
-SKEWED = {"LD_PRELOAD": str(*FAKETIME[:1]), "FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_FORCE_MONOTONIC_FIX": "0"}
-"""Without the last, waits of a JVM end at once, again and again."""
-SLEEP = "import select, time\ntime.sleep = lambda seconds: select.select([], [], [], seconds) and None\n"
-"""Python's own sleep fails under SKEWED: the library does not know the call that it makes."""
 OF_ITS_OWN = ("publication_id", "published_at", "published_by", "run", "timings_s", "audit", "_id")
 
 
@@ -77,22 +72,15 @@ def kill_one(parents: list[int], wanted: str, rng: random.Random, ended: threadi
 
 def attempt(job, config, day, kind, rng, weather, cluster) -> int:
     """Exit code of a run that meets a fault."""
-    before, former, modules = resource.getrlimit(resource.RLIMIT_FSIZE), dict(os.environ), ""
-    if kind == "full_disk":
-        resource.setrlimit(resource.RLIMIT_FSIZE, (rng.choice([4_000, 40_000, 400_000]), before[1]))
-    if kind == "clock":
-        modules = config.parent / "modules"
-        modules.mkdir(exist_ok=True)
-        (modules / "sitecustomize.py").write_text(SLEEP)
-        os.environ.update(SKEWED | {"FAKETIME": f"{rng.choice('+-')}{rng.randint(1, 5)}d"})
     weather.kind = kind.removeprefix("s3_") if kind.startswith("s3_") else None
     weather.share = rng.choice([0.01, 0.05, 0.2])
-    try:
-        process = start(job, config, day, modules=str(modules))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        os.environ.clear()
-        os.environ.update(former)
+    with contextlib.ExitStack() as held:
+        modules = ""
+        if kind == "full_disk":
+            held.enter_context(full_disk(rng.choice([4_000, 40_000, 400_000])))
+        if kind == "clock":
+            modules = held.enter_context(other_clock(rng.choice([-1, 1]) * rng.randint(1, 5), config.parent))
+        process = start(job, config, day, modules=modules)
     return watched(process, kind, rng, cluster)
 
 

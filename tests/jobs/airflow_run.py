@@ -8,6 +8,8 @@ import datetime
 import importlib.util
 import json
 import sys
+import tempfile
+from pathlib import Path
 
 
 def structure(dag) -> dict:
@@ -41,8 +43,25 @@ def run(dag, day: str) -> dict:
     return {"state": str(done.state), "interval_start": done.data_interval_start.isoformat()}
 
 
+def ends(module, folder: Path) -> dict[int, str]:
+    """Exit code of a job -> name of the error that its task ends with."""
+    found = {}
+    for code in range(1, 9):
+        script = folder / f"ends-with-{code}"
+        script.write_text(f"#!/bin/sh\nexit {code}\n")
+        script.chmod(0o755)
+        task = module.BannermapJob(task_id=f"t{code}", conn_id="bannermap_spark", spark_binary=str(script), application="job")
+        try:
+            task.execute({})
+        except Exception as error:
+            found[code] = type(error).__name__
+    return found
+
+
 if __name__ == "__main__":
     module = loaded(sys.argv[1])
     found = structure(module.dag) | {"deadline_h": [alert.interval.total_seconds() / 3600 for alert in module.dag.deadline or []]}
+    with tempfile.TemporaryDirectory() as folder:
+        found["ends"] = ends(module, Path(folder))
     found["runs"] = {day: run(module.dag, day) for day in sys.argv[2:]}
     print(json.dumps(found))

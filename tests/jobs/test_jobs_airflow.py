@@ -70,6 +70,9 @@ def test_tasks_follow_the_chain_with_retries_a_pool_an_asset_and_one_run_at_a_ti
     assert all(t["retries"] == 2 and t["at_once"] == 1 for t in found["tasks"].values()), "a backfill may run many days at once"
     assert {t: v["pool"] for t, v in found["tasks"].items() if v["pool"] != "default_pool"} == {"embed_banners": "bannermap_gpu"}
     assert found["tasks"]["build_user_features"]["outlets"] == ["bannermap://user_features/"]
+    final = {"2", "3", "4", "5"}
+    wanted = {str(code): "AirflowFailException" if str(code) in final else "AirflowException" for code in range(1, 9)}
+    assert found["ends"] == wanted, "what another try cannot mend is not tried again"
     options = ["--config", "x.yaml", "--config", "y.yaml", "--date", "{{ data_interval_start | ds }}"]
     assert all(t["arguments"] == options for t in found["tasks"].values())
     more = {

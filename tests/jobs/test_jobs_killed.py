@@ -1,7 +1,8 @@
-"""Each job, killed while it writes and run again, leaves the tables of a run that was never disturbed."""
+"""Each job, killed while it writes or out of space and run again, or under another clock, leaves the tables of a calm run."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from processes import checksums, complete, overlay, start
+from troubles import FAKETIME, full_disk, other_clock
 
 from bannermap.platform.settings import SampleSettings
 from bannermap.sample.world import FIRST_DAY, write_world
@@ -46,6 +48,13 @@ def kill_in_phase(job: str, phase: str, config: Path, delay_s: float) -> str:
     return "".join(said)
 
 
+def out_of_space(job: str, config: Path) -> None:
+    with full_disk(20_000):
+        process = start(job, config, FIRST_DAY)
+    process.communicate()
+    assert process.returncode == 1
+
+
 @pytest.mark.slow
 def test_every_job_killed_and_run_again_leaves_the_same_tables(world, spark, tmp_path):
     calm, rough = (overlay(world, tmp_path / name) for name in ("calm", "rough"))
@@ -55,7 +64,10 @@ def test_every_job_killed_and_run_again_leaves_the_same_tables(world, spark, tmp
     for job, phases in KILLED_AT.items():
         for phase in phases:
             said[job] = kill_in_phase(job, phase, rough, rng.uniform(0.0, 0.8))
-        complete(start(job, rough, FIRST_DAY), rough)
+        if job == "embed_banners":
+            out_of_space(job, rough)
+        with other_clock(-3, tmp_path) if job == "build_user_features" and FAKETIME else contextlib.nullcontext("") as modules:
+            complete(start(job, rough, FIRST_DAY, modules=modules), rough)
     complete(undisturbed, calm)
     taken = [line.split(":")[0].split()[-1] for line in said["cluster_banners"].splitlines() if "taken from what" in line]
     assert taken == ["neighbours", "forest"], "the second attempt searches nothing again"

@@ -114,6 +114,21 @@ def test_the_address_may_lie_in_a_file_and_shows_in_no_text(tmp_path, monkeypatc
     assert SECRET not in str(caught.value)
 
 
+@pytest.mark.parametrize("odd", ["#", "[", "]", "\u2100", "#a@b", "?", "?x=1", "/", "12/a", "%2F", "@", "12?3"])
+@pytest.mark.parametrize("scheme", ["mongodb", "mongodb+srv"])
+def test_no_part_of_a_password_is_taken_for_a_host(odd, scheme, monkeypatch):
+    monkeypatch.setenv("BANNERMAP_MONGODB_URI", f"{scheme}://user:{SECRET}{odd}{SECRET}@h1.example/?authSource=admin")
+    try:
+        found = connection_of(PublishSettings(attempts=1))
+    except ConfigError as refused:
+        assert SECRET not in str(refused) and "BANNERMAP_MONGODB_URI" in str(refused)
+        return
+    assert found.hosts == "h1.example"
+    with pytest.raises(ServiceError, match=r"MongoDB at h1\.example is away") as caught:
+        found.ask(lambda: (_ for _ in ()).throw(AutoReconnect(SECRET)))
+    assert SECRET not in str(caught.value)
+
+
 def test_a_refused_login_is_said_without_it():
     settings = PublishSettings(attempts=2, backoff_s=0.0)
 

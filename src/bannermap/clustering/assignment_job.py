@@ -30,7 +30,7 @@ from bannermap.platform.tables import (
     THEMES,
     Table,
 )
-from bannermap.platform.vectors import vector_faults
+from bannermap.platform.vectors import usual_dimensions, vector_faults
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -142,7 +142,7 @@ def _new_pictures(banners: DataFrame, known: DataFrame, clustered: DataFrame, ve
     new = banners.where("pixel_hash IS NOT NULL").join(known, F.col("pixel_hash") == F.col("node_id"), "left_anti")
     rows = picture_vectors(new.select("pixel_hash", "content_hash"), vectors).persist(StorageLevel.DISK_ONLY)
     length = clustered.select(F.size("vector").alias("d")).head(1)
-    return vector_faults(rows, int(length[0]["d"]) if length else t.usual_dimensions(rows))
+    return vector_faults(rows, int(length[0]["d"]) if length else usual_dimensions(rows))
 
 
 def _themes(context: JobContext, clustering: Stored) -> dict[int, StoredThemes]:

@@ -56,7 +56,7 @@ from bannermap.platform.tables import (
     NEIGHBOURS,
     THEMES,
 )
-from bannermap.platform.vectors import vector_faults
+from bannermap.platform.vectors import usual_dimensions, vector_faults
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -161,7 +161,7 @@ def seen_pictures(context: JobContext, encoder_id: str) -> DataFrame:
 def _usable_nodes(context: JobContext, pictures: DataFrame, encoder_id: str, lists: DataFrame | None) -> DataFrame:
     vectors = context.warehouse.read(EMBEDDINGS, "embed_banners").where(F.col("encoder_id") == encoder_id)
     rows = t.pictures_with_vectors(pictures, vectors)
-    checked = vector_faults(rows, t.usual_dimensions(rows)).persist(StorageLevel.DISK_ONLY)
+    checked = vector_faults(rows, usual_dimensions(rows)).persist(StorageLevel.DISK_ONLY)
     context.reject(checked.where("reason IS NOT NULL").select("reason", F.to_json(F.struct("node_id")).alias("row_json")))
     usable = checked.where("reason IS NULL")
     nodes = t.numbered_nodes(usable if lists is None else with_kept_cells(usable, lists))
@@ -239,7 +239,7 @@ def run_on_files(spark: SparkSession, settings: Settings, values: Mapping[str, s
     """
     out = values["out"].rstrip("/")
     rows = _read_vectors(spark, values["embeddings"]).persist(StorageLevel.DISK_ONLY)
-    checked = vector_faults(rows, t.usual_dimensions(rows)).persist(StorageLevel.DISK_ONLY)
+    checked = vector_faults(rows, usual_dimensions(rows)).persist(StorageLevel.DISK_ONLY)
     _write(FILE_REJECTS.select(checked.where("reason IS NOT NULL")), f"{out}/rejects")
     usable = checked.where("reason IS NULL").groupBy("node_id").agg(F.min("vector").alias("vector"), F.lit(1).alias("banners"))
     nodes = t.numbered_nodes(usable)

@@ -86,13 +86,6 @@ def pictures_with_vectors(pictures: DataFrame, vectors: DataFrame) -> DataFrame:
     return pictures_held(pictures, vectors).join(vectors, "content_hash").select("node_id", "banners", "vector")
 
 
-def usual_dimensions(rows: DataFrame) -> int:
-    """The length that most vectors have, the greater on a tie; 0 without vectors."""
-    lengths = rows.where("vector IS NOT NULL").groupBy(F.size("vector").alias("d")).count()
-    first = lengths.orderBy(F.desc("count"), F.desc("d")).head(1)
-    return int(first[0]["d"]) if first else 0
-
-
 def numbered_nodes(rows: DataFrame) -> DataFrame:
     """`NODES`: the rows numbered 0 .. n - 1 in the order of node_id, and two halves of a hash of it.
 

@@ -6,12 +6,12 @@ import argparse
 import contextlib
 import datetime as dt
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bannermap.platform import log_lines
 from bannermap.platform.claims import WRITER, claimed, is_conflict, needs_one_writer
 from bannermap.platform.config import load_settings
 from bannermap.platform.errors import BannermapError, BusyError, ConfigError
@@ -147,7 +147,8 @@ def _reported(name: str, work: Callable[[], int | None]) -> int:
     try:
         return work() or 0
     except BannermapError as error:
-        print(f"[bannermap] {name} stopped. {error}", file=sys.stderr, flush=True)
+        with log_lines.said_of(job=name):
+            log_lines.write(f"{name} stopped. {error}", "error")
         return error.exit_code
 
 
@@ -184,7 +185,9 @@ def resolve(arguments: argparse.Namespace) -> Settings:
             f"There is no {base}, which has every setting. Start jobs with spark-submit.sh, "
             f"or set {HOME_VARIABLE} to the folder that holds conf/ and jobs/."
         )
-    return load_settings(base, [Path(p) for p in arguments.config], arguments.overrides)
+    settings = load_settings(base, [Path(p) for p in arguments.config], arguments.overrides)
+    log_lines.choose(settings.monitoring.log_format)
+    return settings
 
 
 def check_before_start(parts: Iterable[Stage | FileMode], settings: Settings) -> None:
@@ -206,8 +209,12 @@ def run_stage(stage: Stage, warehouse: Warehouse, settings: Settings, day: dt.da
     """
     warehouse.versions_read.clear()
     warehouse.check(RUNS)  # a run that could not be recorded must not work for an hour first
-    with alone(stage.name, warehouse, settings, day, stage.writes_alone):
-        return _run_stage(stage, JobContext(warehouse, settings, day, Run(stage.name, day), stage.phases))
+    made = Run(stage.name, day)
+    with (
+        log_lines.said_of(run_id=made.run_id, job=stage.name, dt=str(day)),
+        alone(stage.name, warehouse, settings, day, stage.writes_alone),
+    ):
+        return _run_stage(stage, JobContext(warehouse, settings, day, made, stage.phases))
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bannermap import __version__
+from bannermap.platform import log_lines
 from bannermap.platform.config import settings_hash, settings_json
 from bannermap.platform.memory import PEAK_MEMORY, jvm_process, peak_memory
 from bannermap.platform.metrics_text import write_metrics
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
 
 def say(message: str) -> None:
-    """A line for the person at the terminal."""
-    print(f"[bannermap] {message}", flush=True)
+    """A line on what goes on, see `log_lines`."""
+    log_lines.write(message)
 
 
 @dataclass
@@ -80,7 +81,8 @@ class JobContext:
         self.warehouse.check_claims()
         label = f"{name} (phase {self.phases.index(name) + 1} of {len(self.phases)})" if name in self.phases else name
         heading = f"{self.title}: {label}"
-        say(heading)
+        with log_lines.said_of(phase=name):
+            say(heading)
         self.note_phase(name)
         self.run.failed_phase = None  # of an earlier phase, whose failure the stage has borne
         context, interval_s = self.warehouse.spark.sparkContext, self.settings.spark.progress_seconds
@@ -89,6 +91,7 @@ class JobContext:
         own = [os.getpid(), jvm_process(self.warehouse.spark)]
         try:
             with (
+                log_lines.said_of(phase=name),
                 peak_memory(own) as peak,
                 reported(context, group, description, interval_s, lambda text: say(f"{heading}: {text}")),
             ):

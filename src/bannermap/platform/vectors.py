@@ -26,6 +26,13 @@ def pictures_held(pictures: DataFrame, vectors: DataFrame, *facts: str) -> DataF
     return grouped.where("m IS NOT NULL").select(F.col("pixel_hash").alias("node_id"), "banners", "m.*")
 
 
+def usual_dimensions(rows: DataFrame) -> int:
+    """The length that most vectors have, the greater on a tie; 0 without vectors."""
+    lengths = rows.where("vector IS NOT NULL").groupBy(F.size("vector").alias("d")).count()
+    first = lengths.orderBy(F.desc("count"), F.desc("d")).head(1)
+    return int(first[0]["d"]) if first else 0
+
+
 def vector_faults(rows: DataFrame, dimensions: int) -> DataFrame:
     """The rows with ``reason``: why a row cannot be clustered, null where it can.
 

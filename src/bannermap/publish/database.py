@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
 from bannermap.platform.errors import BannermapError, ConfigError, ServiceError
 from bannermap.platform.settings import PublishSettings
@@ -124,7 +123,14 @@ class Connection:
     @property
     def hosts(self) -> str:
         """Hosts of the address, without the login."""
-        return urlsplit(self.uri).netloc.rpartition("@")[2]
+        return _authority(self.uri).rpartition("@")[2]
+
+
+def _authority(uri: str) -> str:
+    """Login and hosts, up to the first slash, or to the options where there is none: as pymongo reads an address. Python's own
+    splitting ends it at a #, which a password may have, and would take the rest of the password for a host."""
+    rest = uri.partition("://")[2]
+    return rest.partition("/")[0] if "/" in rest else rest.partition("?")[0]
 
 
 def attempts(number: int) -> str:
@@ -180,6 +186,8 @@ def connection_of(settings: PublishSettings) -> Connection:
         )
     if uri.partition("://")[0] not in SCHEMES:
         raise ConfigError(_unusable(name, "it starts with neither mongodb:// nor mongodb+srv://"))
+    if "@" in uri and "@" not in _authority(uri):
+        raise ConfigError(_unusable(name, "what stands before its last @ is no login"))
     if uri.startswith("mongodb://"):
         _parse(uri, name)
     return Connection(uri, settings)

@@ -192,8 +192,9 @@ def _job(context: JobContext, clustering: Row, figures: dict[str, Any]) -> dict[
 
 
 def _made_by(context: JobContext) -> dict[str, Any]:
-    """Timings and audit of the day's newest successful clustering run; empty where `runs` has none."""
-    of_day = (F.col("job") == "cluster_banners") & (F.col("dt") == F.lit(context.dt)) & (F.col("status") == "succeeded")
+    """Timings and audit of the day's newest successful run of the job that makes such clusterings; empty where there is none."""
+    job = "cluster_banners" if context.settings.assignment.model_id is None else "apply_strategy"
+    of_day = (F.col("job") == job) & (F.col("dt") == F.lit(context.dt)) & (F.col("status") == "succeeded")
     runs = context.warehouse.read_or_empty(RUNS).where(of_day).orderBy(F.desc("started_at")).limit(1).collect()
     if not runs:
         return {"run": None, "timings_s": {}, "audit": {}}

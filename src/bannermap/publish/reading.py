@@ -54,6 +54,9 @@ def read_published(database: Documents, clustering_id: str | None = None) -> Pub
         InputError: it is not published, or by a newer bannermap than this one.
         WithdrawnError: it was removed under the reader, time and again.
     """
+    from pymongo import ReadPreference
+
+    database = database.with_options(read_preference=ReadPreference.PRIMARY)  # a secondary may lag behind what counts say
     for left in reversed(range(TRIES)):
         job = published_job(database, clustering_id)
         try:

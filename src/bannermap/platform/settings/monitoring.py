@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
@@ -17,6 +17,7 @@ class MonitoringSettings(Section):
 
     due_hours: dict[str, Annotated[float, Field(ge=0.0, le=24.0 * 31)]] = Field(default_factory=dict)
     metrics_folder: Address | None = None
+    log_format: Literal["text", "json"] = "text"
 
     @field_validator("due_hours")
     @classmethod
