@@ -224,18 +224,31 @@ def test_advertisers_on_extremes():
     assert a.peak_distance(np.eye(2), np.array(["x", "y"]), np.array([0, 1]), np.eye(2)) == 0.0
 
 
-def test_simple_measures_follow_the_number_of_random_clusters_and_corrected_ones_do_not():
-    rng = np.random.default_rng(4)
-    who = rng.integers(0, 12, 3000)
-    found = {}
-    for k in (2, 20, 200):
-        labels = rng.integers(0, k, 3000)
-        counts, totals = a.advertiser_counts(who, labels)
-        found[k] = against_classes(labels, who)
-        assert abs(found[k].ami) < 0.02 and abs(found[k].ari) < 0.02
-        found[k] = (a.aggregate(a.recall(counts, totals), totals), found[k].homogeneity)
-    assert found[2][0] > 3 * found[20][0] > 6 * found[200][0]  # recall prefers few
-    assert found[200][1] > 5 * found[20][1] > 10 * found[2][1]  # homogeneity, and with it V, prefers many
+def simple_and_corrected(who: np.ndarray, labels: np.ndarray, vectors: np.ndarray) -> dict[str, float]:
+    """Every measure of agreement with classes, of labels 0 to k - 1."""
+    counts, totals = a.advertiser_counts(who, labels)
+    centres = np.stack([vectors[labels == c].mean(axis=0) for c in range(labels.max() + 1)])
+    simple = {m.__name__: m(counts, totals) for m in (a.recall, a.sum_heuristic, a.product_heuristic)}
+    simple["centre_heuristic"] = a.centre_heuristic(counts, centres, totals)
+    result = {name: a.aggregate(values, totals) for name, values in simple.items()}
+    return result | {"peak_distance": a.peak_distance(vectors, who, labels, centres)} | vars(against_classes(labels, who))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_on_random_labels_every_simple_measure_prefers_few_or_many_and_corrected_ones_neither(seed):
+    rng = np.random.default_rng(seed)
+    who, vectors = rng.integers(0, 12, 3000), rng.normal(size=(3000, 24))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    few, some, many = (simple_and_corrected(who, rng.integers(0, k, 3000), vectors) for k in (2, 20, 200))
+    for name in ("recall", "sum_heuristic"):  # of random labels the fewer win
+        assert few[name] > some[name] > many[name], name
+    for name in ("homogeneity", "completeness", "v_measure"):  # the more
+        assert few[name] < some[name] < many[name], name
+    assert few["product_heuristic"] > 100 * some["product_heuristic"] >= 0.0
+    assert few["peak_distance"] < some["peak_distance"] < many["peak_distance"], "a distance: the fewer win"
+    assert few["centre_heuristic"] > some["centre_heuristic"] > many["centre_heuristic"], "a distance: the more win"
+    for found in (few, some, many):
+        assert abs(found["ami"]) < 0.02 and abs(found["ari"]) < 0.02
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -7,16 +7,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from lab_worlds import planted, tools
+from lab_worlds import pictures, tools
 
-from bannermap.lab.budget import Budget
+from bannermap.lab.budget import Budget, foretold_s
 from bannermap.lab.chance import adjusted_rand
 from bannermap.lab.comparing import compare, told
 from bannermap.lab.curve import learning_curve
-from bannermap.lab.data import Pictures, held_out, stratified
-from bannermap.lab.figures import BETWEEN_CENTRES, Pairs, choices, figures, held_out_figures, pair_figures
+from bannermap.lab.data import Pictures, held_out
+from bannermap.lab.figures import BETWEEN_CENTRES, Pairs, choices, figures, pair_figures
 from bannermap.lab.fitting import Configuration, fit
-from bannermap.lab.ranges import cluster_counts, configurations, near_cosines
+from bannermap.lab.ranges import configurations
 from bannermap.lab.search import Comparing, compared, rung_rows
 from bannermap.lab.separation import silhouette
 from bannermap.lab.sizes import Weights
@@ -28,43 +28,9 @@ from bannermap.platform.settings import LabSettings
 WITHOUT_SPARK = ("recursive", "hdbscan", "dbscan")
 
 
-def pictures(seed: int, rows: int = 300, **world) -> Pictures:
-    vectors, truth = planted(seed, rows, **world)
-    rng = np.random.default_rng(seed)
-    return Pictures(
-        np.array([f"{i:05d}" for i in range(rows)], object),
-        vectors,
-        np.array([f"shop {g}" for g in truth], object),
-        np.sort(rng.integers(20000, 20005, rows)),
-        rng.choice([728, 300, 160], rows),
-        rng.choice([90, 250, 600], rows),
-        np.array([f"{g}" if g >= 0 else f"noise {i}" for i, g in enumerate(truth)], object),
-    )
-
-
 def work(found: Pictures, settings: LabSettings, budget_s: float = 1e6, clock=None) -> Comparing:
     budget = Budget(budget_s, clock) if clock else Budget(budget_s)
     return Comparing(found.vectors, found.sizes, settings, tools(), budget, lambda text: None)
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_a_sample_has_each_stratums_share_and_what_must_be_in_it(seed):
-    all_of_them = pictures(seed, 400)
-    always = np.array([3, 77, 200])
-    rows = stratified(all_of_them, ["day"], 120, always, 5)
-    assert len(rows) == 120 and set(always) <= set(rows) and (np.diff(rows) > 0).all()
-    rest, drawn = np.setdiff1d(np.arange(400), always), np.setdiff1d(rows, always)
-    for day in np.unique(all_of_them.days):
-        exact = (all_of_them.days[rest] == day).sum() * 117 / 397
-        assert abs((all_of_them.days[drawn] == day).sum() - exact) < 1
-    shuffled = np.random.default_rng(seed).permutation(400)
-    again = stratified(all_of_them.of(shuffled), ["day"], 120, np.flatnonzero(np.isin(shuffled, always)), 5)
-    assert set(shuffled[again]) == set(rows)  # whatever the order
-    assert set(stratified(all_of_them, ["day"], 120, always, 6)) != set(rows)
-    assert len(stratified(all_of_them, ["day", "advertiser", "size"], 50, always[:0], 5)) == 50
-    assert len(stratified(all_of_them, [], 9000, always, 5)) == 400 and set(stratified(all_of_them, [], 2, always, 5)) == set(
-        always
-    )
 
 
 def test_what_is_held_out():
@@ -74,20 +40,6 @@ def test_what_is_held_out():
     by_day = held_out(found, 0.5, "day", 3)
     assert 0 < by_day.sum() <= 200 and found.days[by_day].min() > found.days[~by_day].max()
     assert not held_out(found, 0.0, "day", 3).any() and not held_out(found, 0.0, "banner", 3).any()
-
-
-def test_ranges_follow_the_data():
-    assert sorted(cluster_counts(20_000, 6)) == [4, 12, 36, 110, 331, 1000]
-    assert cluster_counts(20_000, 3)[0] == 63 and cluster_counts(5, 6) == [4] and max(cluster_counts(9999, 5, 64)) == 64
-    vectors, _ = planted(2)
-    cosines = vectors.astype(float) @ vectors.T.astype(float)
-    fourth = np.sort(cosines - 2 * np.eye(300), axis=1)[:, -4]
-    assert near_cosines(vectors, 3, 1) == pytest.approx(np.round(np.quantile(fourth, [0.5, 0.25, 0.75]), 2).tolist())
-    tried = configurations(vectors, LabSettings(pca_variance=0.9))
-    assert [c.strategy for c in tried[:8]] == list(LabSettings().strategies)  # in turns
-    assert all(c.preparation.kept == 0.9 for c in tried) and len({c.name for c in tried}) == len(tried)
-    given = configurations(vectors, LabSettings(cluster_counts=(5, 10, 15), strategies=("kmeans",)))
-    assert [c.parameters for c in given] == [{"clusters": k} for k in (5, 10, 15)]
 
 
 def chance(vectors, parameters, seed, given):
@@ -148,8 +100,9 @@ def test_a_fit_that_fails_in_a_gate_or_in_the_curve_costs_that_configuration_or_
     )
     train, test = found, pictures(9, 50)
     whole = fit(train.vectors, picky, 1, tools(), train.sizes)
-    points = learning_curve(train, test, whole, picky, (0.5,), 1, tools(), Budget(1e6), said.append)
-    assert {p.pictures for p in points} == {900} and any("no point for 450 pictures, by banners" in text for text in said)
+    curve = learning_curve(train, test, whole, picky, (0.5,), 1, tools(), Budget(1e6), 0.01, said.append)
+    assert {p.pictures for p in curve.points} == {900} and {m.status for m in curve.missing} == {"failed"}
+    assert not curve.budget_bound and any("no point for 450 pictures, by banners" in text for text in said)
 
 
 def test_permutations_are_not_begun_without_time_for_them_and_measures_count(monkeypatch):
@@ -238,6 +191,76 @@ def test_a_fit_that_would_not_fit_is_never_started_and_what_overran_is_said(monk
     assert compared(late, [Configuration("slow")]).overrun_s > 0 and "over the budget" in said[-1]
 
 
+@pytest.mark.parametrize(
+    "fixed_s, each_s, begun, foretold",
+    [
+        (0.0, 0.1, [63, 4], "about 100 s"),  # all of it grows
+        (2.0, 0.01, [63, 4, 1000], None),  # most of it is the same for any number
+        (0.0, 0.01, [63, 4, 1000], None),
+    ],
+)
+def test_a_fit_of_many_clusters_is_not_judged_by_one_of_few(monkeypatch, fixed_s, each_s, begun, foretold):
+    now, started = [0.0], []
+
+    def slow(vectors, parameters, seed, given):
+        now[0] += fixed_s + each_s * parameters["clusters"]
+        started.append(parameters["clusters"])
+        return Fitted(np.arange(len(vectors)) % 7, None)
+
+    for place in ("fitting", "search"):
+        monkeypatch.setattr(f"bannermap.lab.{place}.STRATEGIES", {"slow": Strategy("slow", "", slow)})
+    monkeypatch.setattr("bannermap.lab.fitting.time.monotonic", lambda: now[0])
+    settings = LabSettings(mode="fast", bootstrap_replicates=20)
+    outcome = compared(
+        work(pictures(6, 1000), settings, 40.0, lambda: now[0]), [Configuration("slow", {"clusters": k}) for k in (63, 4, 1000)]
+    )
+    status = {t.configuration.parameters["clusters"]: t for t in outcome.trials}
+    assert started == begun and outcome.overrun_s == 0.0
+    assert (status[1000].status == "untried") == (foretold is not None) and (foretold or "") in status[1000].reason
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_time_is_foretold_by_rows_and_by_clusters(seed):
+    rng = np.random.default_rng(seed)
+    fixed_s, each_s, growth = rng.uniform(0, 5), rng.uniform(0, 0.1), rng.choice([1.0, 2.0])
+    strategy = Strategy("s", "", chance, max_rows=3000, growth=growth)
+
+    def truth(rows: int, clusters: int) -> float:
+        return (fixed_s + each_s * clusters) * (min(rows, 3000) / 500) ** growth
+
+    tried = [int(k) for k in rng.choice(np.arange(2, 300), 4, replace=False)]
+    for number in range(1, 5):
+        taken = {k: truth(500, k) for k in tried[:number]}
+        for clusters in (1, *tried, int(rng.integers(300, 1000))):
+            got = [foretold_s(strategy, 500, taken, rows, clusters) / truth(rows, clusters) for rows in (500, 2000, 9000)]
+            assert min(got) >= 1.0 - 1e-9 and got == pytest.approx([got[0]] * 3)
+            if clusters in taken or (number > 1 and clusters > max(taken)):
+                assert got[0] == pytest.approx(1.0)
+            elif clusters < max(taken):
+                assert got[0] == pytest.approx(truth(500, min(k for k in taken if k >= clusters)) / truth(500, clusters))
+            else:
+                assert got[0] == pytest.approx(truth(500, tried[0]) * clusters / tried[0] / truth(500, clusters))
+    assert foretold_s(strategy, 500, {4: 3.0, 63: 2.0}, 500, 1000) == pytest.approx(2.0)  # noise: never less than was seen
+
+
+def test_no_more_are_ranked_than_the_top():
+    fell_out = 0
+    for world in range(4):
+        found = pictures(world, 300, zipf=1.0, noise=0.2)
+        settings = LabSettings(mode="comprehensive", strategies=WITHOUT_SPARK, bootstrap_replicates=20, top=2)
+        outcome = compared(work(found, settings), configurations(found.vectors, settings))
+        ranked, behind = outcome.ranked, [t for t in outcome.trials if t.reason.startswith("place ")]
+        assert len(ranked) == 2 and len(outcome.recommendation.comparisons) == 1
+        assert [(t.status, t.reason) for t in behind] == [
+            ("dropped", f"place {n}: not among the 2 best") for n in range(3, 3 + len(behind))
+        ]
+        scores = [t.score for t in (*ranked, *behind)]
+        assert scores == sorted(scores, reverse=True) and all(len(t.stability) and t.found for t in behind)
+        assert outcome.trials[2 : 2 + len(behind)] == tuple(behind)
+        fell_out += len(behind)
+    assert fell_out, "none of these worlds had more that passed the gates"
+
+
 def test_figures_of_a_clustering():
     found = pictures(7)
     made = fit(found.vectors, Configuration("recursive", {"initial_threshold": 0.6}), 1, tools())
@@ -270,21 +293,3 @@ def test_pairs_do_not_reward_one_cluster_of_everything():
     assert pair_figures(pairs, np.zeros(5, int))["pairs_right"] == 0.5
     nobody = np.empty(0, np.int64)
     assert pair_figures(Pairs(nobody, nobody, nobody.astype(bool)), np.zeros(5, int)) == {}
-
-
-def test_held_out_pictures_and_the_learning_curve():
-    found = pictures(8, 900)
-    hidden = held_out(found, 0.2, "banner", 1)
-    train, test = found.of(np.flatnonzero(~hidden)), found.of(np.flatnonzero(hidden))
-    configuration = Configuration("recursive", {"initial_threshold": 0.6})
-    whole = fit(train.vectors, configuration, 1, tools())
-    assert (
-        held_out_figures(train, whole, test)["held_out_ari"] > 0.8 and held_out_figures(train, whole, test.of(np.arange(0))) == {}
-    )
-    points = learning_curve(train, test, whole, configuration, (0.05, 0.5), 1, tools(), Budget(1e6))
-    by_banners = [p for p in points if p.by == "banners"]
-    assert [p.pictures for p in by_banners] == [36, 360, 720] and by_banners[-1].agreement == 1.0
-    assert by_banners[0].agreement < by_banners[-1].agreement
-    assert [p.days for p in points if p.by == "days"] == [1, 2, 5]
-    only = learning_curve(train, test, whole, configuration, (0.5,), 1, tools(), Budget(1e-9))
-    assert {p.pictures for p in only} == {720}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from bannermap.lab.fitting import Configuration, Preparation, fit
 from bannermap.lab.models import SavedModel, Sizes, packed, unpacked
 from bannermap.lab.projection import aspect_buckets, learned_cells, learned_projection
 from bannermap.lab.rules import Gaussians, NearestCentre, NearestPicture, Topics, _digamma, non_negative_codes
-from bannermap.lab.strategies import STRATEGIES, check_mode, check_strategies, checked_parameters, device_of
+from bannermap.lab.strategies import STRATEGIES, check_mode, check_strategies, checked_parameters, device_of, spark_ml
 from bannermap.platform.cli import main
 from bannermap.platform.errors import ConfigError, InputError
 from bannermap.platform.settings import ClusteringSettings
@@ -41,6 +42,16 @@ LEAST_ARI = {
     "kmeans": 0.6,
     "gmm": 0.6,
 }  # of one start each; the others see what is there
+
+
+@contextlib.contextmanager
+def changed(spark, settings: dict[str, str]):
+    before = {name: spark.conf.get(name) for name in settings}
+    for name, value in settings.items():
+        spark.conf.set(name, value)
+    yield
+    for name, value in before.items():
+        spark.conf.set(name, value)
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
@@ -63,6 +74,20 @@ def test_strategies_by_rows_alone_give_the_same_again():
     for name in ("recursive", "hdbscan", "dbscan"):
         one, two = (fit(vectors, Configuration(name, PARAMETERS[name]), seed, tools()).labels for seed in (1, 1))
         assert (one == two).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["kmeans", "gmm"])
+def test_a_fit_of_spark_does_not_depend_on_how_its_rows_were_cut(spark, monkeypatch, name):
+    vectors, _ = planted(2, rows=400)
+    monkeypatch.setattr(spark_ml, "ROWS_PER_PARTITION", 150)
+    made = []
+    for rows in (1000, 37):  # of a batch: one of them, or many, among the cores
+        with_rows = {"spark.sql.execution.arrow.maxRecordsPerBatch": str(rows)}
+        with changed(spark, with_rows):
+            made.append(fit(vectors, Configuration(name, {"clusters": 20}), 1, tools(spark)))
+    saved = [SavedModel(m.model, "e", 24, name, {}, None, datetime.date(2026, 3, 1), "1", "m") for m in made]
+    assert (made[0].labels == made[1].labels).all() and packed(saved[0]) == packed(saved[1])
 
 
 def test_what_a_strategy_cannot_bear_is_sampled_and_the_rule_places_the_rest(monkeypatch):
@@ -109,6 +134,32 @@ def test_principal_components_are_those_of_the_singular_values():
     rows = learned_projection(points, 4, unit=True).applied(points)
     assert np.linalg.norm(rows, axis=1) == pytest.approx(np.ones(60), rel=1e-5)
     assert learned_projection(points[:2], 5, unit=True).directions.shape == (9, 2)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_share_is_of_the_variance_about_the_mean_also_where_vectors_have_a_direction_in_common(seed):
+    groups, _ = planted(seed)
+    common = np.linalg.qr(np.random.default_rng(seed).normal(size=(24, 1)))[0][:, 0]
+    vectors = 2 * common + groups
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    centred = vectors.astype(np.float64) - vectors.mean(axis=0, dtype=np.float64)
+    sizes = np.linalg.svd(centred, compute_uv=False) ** 2
+    for share in (0.4, 0.75, 0.9, 0.99, 1.0):
+        axes = learned_projection(vectors, share, unit=True).directions
+        explained = np.cumsum(((centred @ axes) ** 2).sum(axis=0)) / (centred**2).sum()
+        assert explained[-1] >= share - 1e-9 and explained[-2] < share
+        assert axes.shape[1] <= np.searchsorted(np.cumsum(sizes) / sizes.sum(), share - 1e-9) + 2
+    kept = Configuration("recursive", PARAMETERS["recursive"] | {"initial_threshold": 0.95}, Preparation(0.75))
+    made = fit(vectors, kept, 1, tools())
+    again = unpacked(*packed(SavedModel(made.model, "a", 24, "recursive", {}, None, None, "1")), "there").model
+    assert made.labels.max() >= 3 and (again.predict(vectors) == made.model.predict(vectors)).all()
+
+
+def test_of_unit_rows_a_small_share_leaves_more_than_a_sign():
+    rows = np.repeat([[1.0, 0.0, 0.0], [0.02, 0.9998, 0.0], [0.02, 0.9998, 0.01]], [900, 2, 1], axis=0)
+    seen = learned_projection(rows, 0.2, unit=True).applied(rows)
+    assert seen.shape == (903, 2) and seen[0] @ seen[-1] == pytest.approx(0.02, abs=1e-3)
+    assert learned_projection(rows, 0.2, unit=False).directions.shape == (3, 1)
 
 
 def test_buckets_never_share_a_cluster():

@@ -10,7 +10,7 @@ import pyarrow as pa
 from pyspark.sql import functions as F
 
 from bannermap.lab.arrow_vectors import lists_of, vectors_of
-from bannermap.lab.gathering import SeenPictures, usable
+from bannermap.lab.gathering import SeenPictures
 from bannermap.lab.model_themes import cluster_slots, slots_of_pictures, theme_prefix
 from bannermap.lab.models import Model, SavedModel, Sizes
 from bannermap.lab.separation import unit_rows
@@ -19,6 +19,7 @@ from bannermap.platform.cli import Stage
 from bannermap.platform.errors import InputError
 from bannermap.platform.runs import JobContext, say
 from bannermap.platform.tables import BANNER_ASSIGNMENTS, BANNER_DAYS, EMBEDDINGS
+from bannermap.platform.vectors import pictures_held, vector_faults
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 MODEL, NO_VECTOR = "model", "no_vector"
 SAID = {"dt", "clustering_id", "banner_id", "pixel_hash", "cluster_id", "reason", "themes"}
 """Columns of an assignment that a model knows; the others tell of a clustering's members."""
-PREDICTED = "content_hash string, label bigint, theme_slots array<int>"
+PREDICTED = "node_id string, label bigint, theme_slots array<int>"
 PHASES = ("read the model", "find pictures and vectors", "predict", "write assignments")
 
 
@@ -45,9 +46,10 @@ def stage(folder: str, seen: SeenPictures) -> Stage:
             say(f"{context.title}: by {saved.model_id}, {saved.strategy} on vectors of {saved.encoder_id}")
         with context.phase(PHASES[1]):
             banners = _banners(context, seen, saved).persist()
-            vectors = _vectors(context, saved, banners)
+            nodes = _nodes(context, seen, saved, banners).persist()
+            _check_any(context, saved, nodes)
         with context.phase(PHASES[2]):
-            rows = BANNER_ASSIGNMENTS.select(_rows(context, saved, banners, predicted(vectors, saved))).persist()
+            rows = BANNER_ASSIGNMENTS.select(_rows(context, saved, banners, nodes)).persist()
             counted = rows.groupBy("reason").agg(F.count("*").alias("rows"), F.count("cluster_id").alias("inside")).collect()
         with context.phase(PHASES[3]):
             key: dict[str, Any] = {"dt": context.dt, "clustering_id": saved.model_id}
@@ -55,7 +57,7 @@ def stage(folder: str, seen: SeenPictures) -> Stage:
         context.run.rows_in = context.run.rows_out = sum(r["rows"] for r in counted)
         for r in counted:
             context.run.metrics |= {f"banners_{r['reason']}": float(r["rows"]), f"in_a_cluster_{r['reason']}": float(r["inside"])}
-        for frame in (rows, banners):
+        for frame in (rows, nodes, banners):
             frame.unpersist()
 
     return Stage("assign_banners", run, PHASES)
@@ -65,11 +67,11 @@ def predicted(vectors: DataFrame, saved: SavedModel) -> DataFrame:
     """`PREDICTED`: the label of each picture, null for none, and its themes' slots, see `slots_of_pictures`.
 
     Args:
-        vectors: content_hash, width, height, vector; each vector of the model's encoder.
+        vectors: node_id, width, height, vector; each vector of the model's encoder.
         saved: the model; it goes to every task once.
     """
     shared = vectors.sparkSession.sparkContext.broadcast((saved, cluster_slots(saved)))
-    return vectors.select("content_hash", "width", "height", "vector").mapInArrow(_kernel(shared), PREDICTED)
+    return vectors.select("node_id", "width", "height", "vector").mapInArrow(_kernel(shared), PREDICTED)
 
 
 def _kernel(shared: Any) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
@@ -79,8 +81,8 @@ def _kernel(shared: Any) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.Rec
             if batch.num_rows:
                 found, labels = labelled(batch, saved.model)
                 slots = lists_of(slots_of_pictures(saved, known, labels, found).astype(np.int32))
-                columns = [batch.column("content_hash"), pa.array(labels, mask=labels < 0), slots]
-                yield pa.RecordBatch.from_arrays(columns, ["content_hash", "label", "theme_slots"])
+                columns = [batch.column("node_id"), pa.array(labels, mask=labels < 0), slots]
+                yield pa.RecordBatch.from_arrays(columns, ["node_id", "label", "theme_slots"])
 
     return predict
 
@@ -118,30 +120,33 @@ def check_day(saved: SavedModel, context: JobContext) -> None:
 
 
 def _banners(context: JobContext, seen: SeenPictures, saved: SavedModel) -> DataFrame:
-    """banner_id, pixel_hash, content_hash, width, height of the day's banners; null without a picture."""
+    """banner_id, pixel_hash of the day's banners; null without a picture."""
     days = context.warehouse.read(BANNER_DAYS, "dedupe_banners")
     of_day = days.where(F.col("dt") == F.lit(context.dt)).select("banner_id").distinct()
-    pictures = seen(context, saved.encoder_id).select("banner_id", "pixel_hash", "content_hash", "width", "height")
-    return of_day.join(pictures, "banner_id", "left")
+    return of_day.join(seen(context, saved.encoder_id).select("banner_id", "pixel_hash"), "banner_id", "left")
 
 
-def _vectors(context: JobContext, saved: SavedModel, banners: DataFrame) -> DataFrame:
-    """content_hash, width, height, vector of the day's pictures that can be compared.
+def _nodes(context: JobContext, seen: SeenPictures, saved: SavedModel, banners: DataFrame) -> DataFrame:
+    """node_id, width, height, vector of the day's distinct pictures that have one, and ``reason``: why it cannot be compared."""
+    stored = context.warehouse.read(EMBEDDINGS, "embed_banners").where(F.col("encoder_id") == saved.encoder_id)
+    # All banners' files, not the day's: any file with the same pixels may be the one that has the vector.
+    files = seen(context, saved.encoder_id).join(banners.select("pixel_hash").distinct(), "pixel_hash", "left_semi")
+    held = pictures_held(files, stored, "width", "height")
+    return vector_faults(held.join(stored.select("content_hash", "vector"), "content_hash"), saved.dimensions)
+
+
+def _check_any(context: JobContext, saved: SavedModel, nodes: DataFrame) -> None:
+    """Refuse a day without a vector by the model's encoder, or with none of its dimensions.
 
     Raises:
-        InputError: there are none by the model's encoder, or all have other dimensions.
+        InputError: it is one.
     """
-    stored = context.warehouse.read(EMBEDDINGS, "embed_banners")
-    contents = banners.where("content_hash IS NOT NULL").groupBy("content_hash").agg(F.max("width"), F.max("height"))
-    named = contents.toDF("content_hash", "width", "height")
-    own = usable(stored.where(F.col("encoder_id") == saved.encoder_id)).select("content_hash", "vector")
-    found = named.join(own, "content_hash")
-    if not any_that_fit(found, saved):
-        others = sorted(r["encoder_id"] for r in stored.select("encoder_id").distinct().collect())
-        for other in (o for o in others if o != saved.encoder_id):
-            saved.check_encoder(other)
-        raise InputError(f"embeddings has no vectors by {saved.encoder_id} for banners of {context.dt}. Run embed_banners first.")
-    return found.where(F.size("vector") == saved.dimensions)
+    if any_that_fit(nodes.where("reason IS NULL OR reason = 'other_dimensions'"), saved):
+        return
+    stored = context.warehouse.read(EMBEDDINGS, "embed_banners").select("encoder_id").distinct().collect()
+    for other in sorted({r["encoder_id"] for r in stored} - {saved.encoder_id}):
+        saved.check_encoder(other)
+    raise InputError(f"embeddings has no vectors by {saved.encoder_id} for banners of {context.dt}. Run embed_banners first.")
 
 
 def cluster_name(saved: SavedModel, label: Column) -> Column:
@@ -161,18 +166,18 @@ def themes_of(saved: SavedModel, slots: Column) -> Column:
     return F.when(slots.isNotNull(), F.create_map(*[part for pair in ids for part in pair])) if ids else F.lit(None)
 
 
-def _rows(context: JobContext, saved: SavedModel, banners: DataFrame, labels: DataFrame) -> DataFrame:
+def _rows(context: JobContext, saved: SavedModel, banners: DataFrame, nodes: DataFrame) -> DataFrame:
     """`BANNER_ASSIGNMENTS`."""
-    known = labels.withColumn("placed", F.lit(True))
-    joined = banners.join(known, "content_hash", "left")
+    placed = predicted(nodes.where("reason IS NULL"), saved).withColumn("reason", F.lit(MODEL))
+    known = placed.unionByName(nodes.where("reason IS NOT NULL").select("node_id", "reason"), allowMissingColumns=True)
+    joined = banners.join(known.withColumnRenamed("node_id", "pixel_hash"), "pixel_hash", "left")
     absent = set(BANNER_ASSIGNMENTS.columns) - SAID
     nothing = {c: F.lit(None).cast(BANNER_ASSIGNMENTS.type_of(c)) for c in absent}
-    reason = F.when(F.col("placed"), F.lit(MODEL)).otherwise(F.lit(NO_VECTOR))
     own = {
         "dt": F.lit(context.dt),
         "clustering_id": F.lit(saved.model_id),
         "cluster_id": cluster_name(saved, F.col("label")),
-        "reason": reason,
+        "reason": F.coalesce("reason", F.lit(NO_VECTOR)),
         "themes": themes_of(saved, F.col("theme_slots")),
     }
     return joined.withColumns({**own, **nothing})

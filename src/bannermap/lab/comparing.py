@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bannermap.lab.budget import Budget
-from bannermap.lab.curve import Point, learning_curve
+from bannermap.lab.curve import Curve, learning_curve
 from bannermap.lab.data import Pictures, held_out
 from bannermap.lab.figures import Pairs, choices, figures, held_out_figures, pair_figures
 from bannermap.lab.fitting import Fit
@@ -41,7 +41,7 @@ class Compared:
         outcome: of the search.
         figures: name of a configuration -> its figures, where it was fitted on all.
         labels: name -> int64 (n,), of held-out pictures too.
-        curve: learning curve of the recommended one; empty without one.
+        curve: learning curve of the recommended one.
         seconds: in all, with measures and curve.
         budget_s: that there were for all of it.
     """
@@ -52,7 +52,7 @@ class Compared:
     outcome: Outcome
     figures: Mapping[str, dict[str, float]]
     labels: Mapping[str, np.ndarray]
-    curve: list[Point]
+    curve: Curve
     seconds: float
     budget_s: float
 
@@ -60,6 +60,11 @@ class Compared:
     def overrun_s(self) -> float:
         """Seconds over the budget; 0 where it was kept."""
         return max(0.0, self.seconds - self.budget_s)
+
+    @property
+    def budget_bound(self) -> bool:
+        """Whether anything was left out for want of time, of the search or of the curve."""
+        return self.outcome.budget_bound or self.curve.budget_bound
 
 
 def compare(
@@ -81,21 +86,33 @@ def compare(
     total = (settings.budget_s or MODES[settings.mode].budget_s) * share
     budget = Budget(total)
     work = Comparing(train.vectors, train.sizes, settings, tools, Budget(total * CURVE_SHARE), say)
-    outcome = compared(work, configurations(train.vectors, settings))
+    outcome = compared(work, configurations(train.vectors, settings, train.sizes))
     known, labels = {}, {}
     for trial in outcome.trials:
         if trial.found:
             measured = _measured(trial, trial.found, pictures, hidden, train, test, pairs, work.weights)
             labels[trial.name], known[trial.name] = measured
-    chosen = next((t for t in outcome.ranked if t.name == outcome.recommendation.chosen), None)
-    curve: list[Point] = []
-    if chosen and chosen.found and len(test) > 1 and settings.curve_shares:
-        shares, seed = settings.curve_shares, settings.seed
-        curve = learning_curve(train, test, chosen.found, chosen.configuration, shares, seed, tools, budget, say)
+    curve = _curve(train, test, outcome, settings, tools, budget, say)
     done = Compared(encoder_id, pictures, hidden, outcome, known, labels, curve, budget.spent(), total)
     if done.overrun_s:
         say(f"{done.overrun_s:.0f} s over the whole budget of {total:.0f} s, with measures and the learning curve")
     return done
+
+
+def _curve(
+    train: Pictures, test: Pictures, outcome: Outcome, settings: LabSettings, tools: Tools, budget: Budget, say: Say
+) -> Curve:
+    """Of the recommended one; without a curve, why there is none, which is said."""
+    chosen = next((t for t in outcome.ranked if t.name == outcome.recommendation.chosen), None)
+    absent = "" if settings.curve_shares else "lab.curve_shares is empty"
+    if len(test) < 2:
+        absent = f"{len(test)} pictures are held out, and two are needed (lab.test_share, lab.split)"
+    if chosen and chosen.found and not absent:
+        shares, seed, least = settings.curve_shares, settings.seed, settings.smallest_difference
+        return learning_curve(train, test, chosen.found, chosen.configuration, shares, seed, tools, budget, least, say)
+    absent = absent or "nothing is recommended"
+    say(f"no learning curve: {absent}")
+    return Curve(absent=absent)
 
 
 def _measured(
@@ -127,13 +144,17 @@ def told(done: Compared, settings: LabSettings) -> dict[str, Any]:
             "held_out": int(done.hidden.sum()),
             "seconds": done.seconds,
             "budget_s": done.budget_s,
-            "budget_bound": outcome.budget_bound,
+            "budget_bound": done.budget_bound,
             "overrun_s": done.overrun_s,
             "recommended": chosen.chosen,
             "reason": chosen.reason,
             "paired_comparisons": [vars(c) for c in chosen.comparisons],
             "would_have_been_chosen_by": choices(list(done.figures.items())),
-            "learning_curve": [vars(p) for p in done.curve],
+            "learning_curve": [vars(p) for p in done.curve.points],
+            "learning_curve_missing": [vars(m) for m in done.curve.missing],
+            "learning_curve_absent": done.curve.absent or None,
+            "enough_data": [vars(e) for e in done.curve.enough],
+            "enough_data_means": done.curve.means or None,
             "configurations": [_told_trial(t, done, settings) for t in outcome.trials],
         }
     )

@@ -8,7 +8,6 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from bannermap.lab.models import Sizes
-from bannermap.lab.projection import aspect_buckets
 
 STRATA = ("day", "advertiser", "size")
 
@@ -51,15 +50,18 @@ class Pictures:
 def stratified(pictures: Pictures, strata: Sequence[str], rows: int, always: np.ndarray, seed: int) -> np.ndarray:
     """Rows of a sample: those that have to be in it, and of each stratum its share of the rest.
 
-    Shares are rounded by the largest remainder (Hamilton), so their sum is exact; within a stratum a picture is drawn by a
-    hash of its name and the seed, so a sample does not depend on the order of the pictures.
+    Strata get their numbers by systematic sampling (Madow and Madow 1944): they lie one after the other, and every (rest /
+    wanted)-th place counts, from a drawn start. So a stratum gets its share rounded down or up, and so does each value of the
+    first fact, since its strata lie together. Over starts every picture is as likely, so values of the other facts miss their
+    shares by chance alone, however small the strata are. Within a stratum a picture is drawn by a hash of its name and the seed:
+    a sample does not depend on the order of the pictures.
 
     Args:
         pictures: all.
-        strata: which facts make a stratum, of `STRATA`; none: one stratum.
+        strata: which facts make a stratum, of `STRATA`; size is width and height in pixels; none: one stratum.
         rows: wanted; all where there are fewer, and more only where more have to be in it.
         always: int64, rows that have to be.
-        seed: of the draw.
+        seed: of the draw, 0 or more.
 
     Returns:
         int64, ascending.
@@ -68,14 +70,13 @@ def stratified(pictures: Pictures, strata: Sequence[str], rows: int, always: np.
         return np.arange(len(pictures))
     fixed = np.unique(always)
     rest = np.setdiff1d(np.arange(len(pictures)), fixed)
-    wanted = max(0, rows - len(fixed))
-    _, stratum = np.unique(_stratum_keys(pictures, strata)[rest], axis=0, return_inverse=True)
-    stratum = stratum.ravel()
-    order = np.lexsort((_draw_keys(pictures.names[rest], seed), stratum))
+    among, draw = pictures.of(rest), np.random.default_rng(seed)
+    stratum = _strata_in_line(among, strata, draw)
+    order = np.lexsort((_draw_keys(among.names, seed), stratum))
     sizes = np.bincount(stratum)
     rank = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    taken = rest[order[rank < _shares(sizes, wanted)[stratum[order]]]]
-    return np.sort(np.concatenate([fixed, taken]))
+    shares = _systematic_shares(sizes, max(0, rows - len(fixed)), draw)
+    return np.sort(np.concatenate([fixed, rest[order[rank < shares[stratum[order]]]]]))
 
 
 def held_out(pictures: Pictures, share: float, by: str, seed: int) -> np.ndarray:
@@ -97,27 +98,43 @@ def held_out(pictures: Pictures, share: float, by: str, seed: int) -> np.ndarray
     return np.isin(pictures.days, days[after <= count])
 
 
-def _stratum_keys(pictures: Pictures, strata: Sequence[str]) -> np.ndarray:
+def _strata_in_line(pictures: Pictures, strata: Sequence[str], draw: np.random.Generator) -> np.ndarray:
+    """int64 (n,): the place of each picture's stratum, 0 upwards without gaps.
+
+    Strata that share their first facts lie together, and those of one group lie in a drawn order: in a fixed one every n-th place
+    could be the same advertiser's on each day.
+    """
     facts = {
-        "day": lambda: pictures.days,
-        "advertiser": lambda: np.unique(pictures.advertisers.astype(str), return_inverse=True)[1],
-        "size": lambda: aspect_buckets(pictures.widths, pictures.heights),
+        "day": lambda: [pictures.days],
+        "advertiser": lambda: [pictures.advertisers.astype(str)],
+        "size": lambda: [pictures.widths, pictures.heights],
     }
-    columns = [facts[s]() for s in strata] or [np.zeros(len(pictures), np.int64)]
-    return np.stack(columns, axis=1).astype(np.int64)
+    place = np.zeros(len(pictures), np.int64)
+    for values in (column for fact in strata for column in facts[fact]()):
+        _, code = np.unique(values, return_inverse=True)
+        span = int(code.max(initial=0)) + 1
+        groups, member = np.unique(place * span + code, return_inverse=True)
+        line = np.lexsort((draw.random(len(groups)), groups // span))
+        place = np.argsort(line)[member]
+    return place
 
 
-def _shares(sizes: np.ndarray, wanted: int) -> np.ndarray:
-    """int64: of each stratum, so that they add up to what is wanted."""
-    exact = sizes * min(wanted, int(sizes.sum())) / max(int(sizes.sum()), 1)
-    given = np.floor(exact).astype(np.int64)
-    missing = round(float(exact.sum())) - int(given.sum())
-    given[np.argsort(-(exact - given), kind="stable")[:missing]] += 1
-    return given
+def _systematic_shares(sizes: np.ndarray, wanted: int, draw: np.random.Generator) -> np.ndarray:
+    """int64 (s,): pictures of each stratum; of any strata that lie together the share of all of them, rounded down or up.
+
+    Args:
+        sizes: int64 (s,), of strata, as they lie.
+        wanted: 0 to their sum; that of the result.
+        draw: of the start.
+    """
+    rows = max(int(sizes.sum()), 1)
+    passed = (np.cumsum(sizes) * wanted + draw.integers(rows)) // rows  # whole numbers, so no sum is rounded
+    return np.diff(passed, prepend=0)
 
 
 def _draw_keys(names: np.ndarray, seed: int) -> np.ndarray:
     import hashlib
 
     key = str(seed).encode()
-    return np.array([int.from_bytes(hashlib.blake2b(str(n).encode(), digest_size=8, key=key).digest(), "little") for n in names])
+    hashes = [int.from_bytes(hashlib.blake2b(str(n).encode(), digest_size=8, key=key).digest(), "little") for n in names]
+    return np.array(hashes, np.uint64)  # by itself numpy makes floats of them, and near ones equal

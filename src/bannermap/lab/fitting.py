@@ -72,6 +72,41 @@ class Fit:
     fitted_rows: int
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """Rows as a strategy sees them.
+
+    Attributes:
+        seen: float32 (n, m), projected where there is a projection; of unit length then, where the strategy knows cosines only.
+        bucket: int64 (n,); rows of two buckets are clustered apart.
+        drawn: int64 (r,), ascending: rows that the strategy fits. The rule places the others.
+        projection: from (n, d) to ``seen``; None for vectors as they are.
+        cells: float32 (c, d), centres of the buckets where these are cells, else None.
+    """
+
+    seen: np.ndarray
+    bucket: np.ndarray
+    drawn: np.ndarray
+    projection: Projection | None
+    cells: np.ndarray | None
+
+
+def prepared(vectors: np.ndarray, configuration: Configuration, seed: int, sizes: Sizes | None = None) -> Prepared:
+    """What comes before the strategy.
+
+    Args:
+        vectors: float32 (n, d), unit rows, n at least 1.
+        configuration: its preparation, and what its strategy bears.
+        seed: of cells and of the rows that are drawn.
+        sizes: of the pictures, for buckets by aspect.
+    """
+    before, projection = configuration.preparation, _projection(vectors, configuration)
+    seen = projection.applied(vectors) if projection else np.asarray(vectors, np.float32)
+    cells = learned_cells(vectors, before.cells, seed) if before.bucketing == "cell" else None
+    bucket = Model({}, {}, None, before.bucketing, cells).buckets(vectors, sizes)
+    return Prepared(seen, bucket, _drawn(len(vectors), STRATEGIES[configuration.strategy].max_rows, seed), projection, cells)
+
+
 def fit(vectors: np.ndarray, configuration: Configuration, seed: int, tools: Tools, sizes: Sizes | None = None) -> Fit:
     """Fit one configuration.
 
@@ -83,20 +118,16 @@ def fit(vectors: np.ndarray, configuration: Configuration, seed: int, tools: Too
         sizes: of the pictures, for buckets by aspect.
     """
     began = time.monotonic()
-    strategy, before = STRATEGIES[configuration.strategy], configuration.preparation
-    projection = _projection(vectors, configuration)
-    seen = projection.applied(vectors) if projection else np.asarray(vectors, np.float32)
-    cells = learned_cells(vectors, before.cells, seed) if before.bucketing == "cell" else None
-    bucket = Model({}, {}, None, before.bucketing, cells).buckets(vectors, sizes)
+    before = prepared(vectors, configuration, seed, sizes)
+    drawn, bucket, following = before.drawn, before.bucket, 0
     labels, rules, first = np.full(len(vectors), -1, np.int64), {}, {}
-    drawn, following = _drawn(len(vectors), strategy.max_rows, seed), 0
     for number in np.unique(bucket[drawn]):
         rows = drawn[bucket[drawn] == number]
-        found, rule = _fit_bucket(seen[rows], configuration, len(rows) / len(drawn), seed, tools)
+        found, rule = _fit_bucket(before.seen[rows], configuration, len(rows) / len(drawn), seed, tools)
         labels[rows] = np.where(found >= 0, found + following, -1)
         rules[int(number)], first[int(number)] = rule, following
         following += int(found.max(initial=-1)) + 1
-    model = Model(rules, first, projection, before.bucketing, cells)
+    model = Model(rules, first, before.projection, configuration.preparation.bucketing, before.cells)
     rest = np.setdiff1d(np.arange(len(vectors)), drawn, assume_unique=True)
     labels[rest] = model.predict(vectors[rest], sizes.of(rest) if sizes else None)
     return Fit(labels, model, time.monotonic() - began, len(drawn))

@@ -17,9 +17,9 @@ from bannermap.lab.figures import Pairs
 from bannermap.lab.separation import unit_rows
 from bannermap.platform.errors import InputError, nearest
 from bannermap.platform.runs import JobContext, say
-from bannermap.platform.settings import LabSettings
+from bannermap.platform.settings import LabSettings, Settings
 from bannermap.platform.tables import BANNER_DAYS, EMBEDDINGS
-from bannermap.platform.vectors import has_direction, is_finite
+from bannermap.platform.vectors import pictures_held, usual_dimensions, vector_faults
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -62,8 +62,7 @@ def encoders_of(context: JobContext) -> tuple[str, ...]:
     """
     stored = context.warehouse.read(EMBEDDINGS, "embed_banners").select("encoder_id").distinct().collect()
     known = sorted(r["encoder_id"] for r in stored)
-    single = context.settings.clustering.encoder_id
-    wanted = context.settings.lab.encoder_ids or ((single,) if single else tuple(known[:1] if len(known) == 1 else ()))
+    wanted = named_encoders(context.settings) or tuple(known if len(known) == 1 else ())
     for name in wanted:
         if name not in known:
             raise InputError(
@@ -78,17 +77,23 @@ def encoders_of(context: JobContext) -> tuple[str, ...]:
     return wanted
 
 
+def named_encoders(settings: Settings) -> tuple[str, ...]:
+    """lab.encoder_ids, else clustering.encoder_id; empty where neither is set."""
+    single = settings.clustering.encoder_id
+    return settings.lab.encoder_ids or ((single,) if single else ())
+
+
 def nodes_of_warehouse(context: JobContext, encoder_id: str, seen: SeenPictures) -> DataFrame:
-    """`FACTS` and the vector of each distinct picture of an encoder; of its banners the smallest id speaks."""
+    """`FACTS` and the vector, null without one, of each distinct picture; the advertiser is that of its smallest banner_id."""
     days = context.warehouse.read(BANNER_DAYS, "dedupe_banners").where(F.col("dt") <= F.lit(context.dt))
     newest = F.max(F.when(F.col("advertiser_id").isNotNull(), F.struct("dt", "advertiser_id")))
     shops = days.groupBy("banner_id").agg(newest["advertiser_id"].alias("advertiser_id"))
-    said = F.struct("banner_id", "advertiser_id", "content_hash", "width", "height")
     rows = seen(context, encoder_id).join(shops, "banner_id", "left")
-    facts = (F.min_by(said, "banner_id").alias("m"), F.min("first_seen_dt").alias("first_seen_dt"))
-    each = rows.groupBy(F.col("pixel_hash").alias("node_id")).agg(*facts).select("node_id", "first_seen_dt", "m.*")
-    vectors = context.warehouse.read(EMBEDDINGS, "embed_banners").where(F.col("encoder_id") == encoder_id)
-    joined = each.join(vectors.select("content_hash", "vector"), "content_hash")
+    facts = (F.min_by("advertiser_id", "banner_id").alias("advertiser_id"), F.min("first_seen_dt").alias("first_seen_dt"))
+    each = rows.groupBy(F.col("pixel_hash").alias("node_id")).agg(*facts)
+    stored = context.warehouse.read(EMBEDDINGS, "embed_banners").where(F.col("encoder_id") == encoder_id)
+    held = pictures_held(rows, stored, "width", "height").drop("banners")
+    joined = each.join(held, "node_id", "left").join(stored.select("content_hash", "vector"), "content_hash", "left")
     return joined.withColumn("truth", F.lit(None).cast("string")).select(*FACTS, "vector")
 
 
@@ -107,14 +112,24 @@ def nodes_of_files(spark: SparkSession, path: str) -> DataFrame:
         (F.col(given.get(c, c)) if given.get(c, c) in frame.columns else F.lit(None)).cast(kind).alias(c)
         for c, kind in FACTS.items()
     ]
-    rows = frame.where("vector IS NOT NULL").select(*columns, F.col("vector").cast("array<float>").alias("vector"))
+    rows = frame.select(*columns, F.col("vector").cast("array<float>").alias("vector"))
     rest = [c for c in rows.columns if c != "node_id"]
     return rows.groupBy("node_id").agg(F.min(F.struct(*rest)).alias("m")).select("node_id", "m.*")  # each once
 
 
+def checked(nodes: DataFrame) -> DataFrame:
+    """The nodes with ``reason``: why one cannot be compared, null where it can; kept until it is no longer needed."""
+    return vector_faults(nodes, usual_dimensions(nodes)).persist()
+
+
 def usable(nodes: DataFrame) -> DataFrame:
-    """Those whose vector has a direction: finite, and not all zeros."""
-    return nodes.where(is_finite() & has_direction())
+    """Of `checked`, those that can be compared."""
+    return nodes.where("reason IS NULL").drop("reason")
+
+
+def faults(nodes: DataFrame) -> dict[str, int]:
+    """Of `checked`, how many can't be compared, by reason."""
+    return {r["reason"]: r["count"] for r in nodes.where("reason IS NOT NULL").groupBy("reason").count().collect()}
 
 
 def gathered(

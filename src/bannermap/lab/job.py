@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import io
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from pyspark.sql import functions as F
 
 from bannermap.lab import gathering as g
 from bannermap.lab.comparing import TRUST, Compared, compare, plain, told
+from bannermap.lab.encoders import EncoderChoice, best_encoder
 from bannermap.lab.naming import comparison_hash
 from bannermap.lab.page import Sheets, page
 from bannermap.lab.places import check_scatter
@@ -24,7 +26,8 @@ from bannermap.lab.strategies import Tools, check_mode, check_strategies, device
 from bannermap.lab.strategies.interface import NeighbourSearch, RecursiveClustering, ThemeMaker
 from bannermap.platform.cli import FileMode, Stage
 from bannermap.platform.config import settings_json
-from bannermap.platform.files import write_bytes, write_text
+from bannermap.platform.errors import ConfigError
+from bannermap.platform.files import remove, write_bytes, write_text
 from bannermap.platform.runs import JobContext, say
 from bannermap.platform.sequences import next_sequence
 from bannermap.platform.settings import Settings
@@ -102,7 +105,11 @@ def files_mode(given: Given) -> FileMode:
     """The stage on a file of vectors."""
 
     def run(spark: SparkSession, settings: Settings, values: Mapping[str, str]) -> None:
-        nodes = {FILES_ENCODER: g.usable(g.nodes_of_files(spark, values["embeddings"])).persist()}
+        _check_without_names(settings)
+        stored = g.checked(g.nodes_of_files(spark, values["embeddings"]))
+        if unusable := g.faults(stored):
+            say("left out: " + ", ".join(f"{count:,} {reason}" for reason, count in sorted(unusable.items())))
+        nodes = {FILES_ENCODER: g.usable(stored)}
         found = g.gathered(nodes, [], [], settings.lab.sample_rows, settings.lab)
         done = compare_all(found, settings, given.tools(spark, settings), say)
         out, name = values["out"].rstrip("/"), f"file-{comparison_hash(settings, nodes)}"
@@ -115,13 +122,21 @@ def files_mode(given: Given) -> FileMode:
     return FileMode({"embeddings": text}, run, check=check)
 
 
+def _check_without_names(settings: Settings) -> None:
+    """A file of vectors names no banners."""
+    named = [name for name in ("targets", "pairs") if getattr(settings.lab, name)]
+    if named:
+        raise ConfigError(
+            f"lab.{named[0]} names banners of a warehouse, and a file of vectors has none: leave it out, or compare a warehouse."
+        )
+
+
 def gathered_pictures(context: JobContext, given: Given, rows: int, encoders: tuple[str, ...] | None = None) -> g.Gathered:
     """A sample of the warehouse's pictures, with the vectors of each encoder that is compared."""
     names = encoders or g.encoders_of(context)
-    stored = {name: g.nodes_of_warehouse(context, name, given.seen).persist() for name in names}
+    stored = {name: g.checked(g.nodes_of_warehouse(context, name, given.seen)) for name in names}
     nodes = {name: g.usable(frame) for name, frame in stored.items()}
-    unusable = sum(stored[name].count() - nodes[name].count() for name in names)
-    context.run.rejected.update({"unusable_vector": unusable} if unusable else {})
+    context.run.rejected.update(sum((Counter(g.faults(frame)) for frame in stored.values()), Counter()))
     targets, pairs = g.named_nodes(context, names[0], given.seen)
     found = g.gathered(nodes, targets, pairs, rows, context.settings.lab)
     for frame in stored.values():
@@ -136,7 +151,18 @@ def compare_all(found: g.Gathered, settings: Settings, tools: Tools, tell: Say) 
         tell(f"{len(pictures):,} of {found.known:,} pictures, vectors by {name}")
         done.append(compare(name, pictures, found.pairs, settings.lab, tools, 1.0 / len(found.pictures), tell))
         tell(done[-1].outcome.recommendation.reason)
+    if len(done) > 1:
+        tell(chosen_encoder(done, settings).reason)
     return done
+
+
+def chosen_encoder(done: list[Compared], settings: Settings) -> EncoderChoice:
+    """Of the encoders whose comparison recommends something."""
+    chosen = {d.encoder_id: d.outcome.recommendation.chosen for d in done}
+    known = {d.encoder_id: d.figures[name] for d in done if (name := chosen[d.encoder_id])}
+    if not known:
+        return EncoderChoice(None, "No encoder's comparison recommends anything.")
+    return best_encoder(known, settings.lab.smallest_difference)
 
 
 def _sequence(context: JobContext, name: str) -> int:
@@ -201,12 +227,15 @@ def write_beside(
     """index.html, summary.json, mosaics/*.webp, and labels/*.npy: int64, -1 for outliers, in the order of node_ids of the
     index.json beside."""
     parts = [told(d, settings.lab) for d in done]
+    for place in (f"{part}/{_file_name(d.encoder_id)}" for part in ("labels", "mosaics") for d in done):
+        remove(spark, f"{folder}/{place}")  # of a former run, whose pictures may have been others
     summary = {
         "comparison_id": name,
         "dt": None if day == NO_DAY else day.isoformat(),
         "pictures_known": known,
         "which_measure_to_trust": TRUST,
         "encoders": parts,
+        "encoder_to_take": vars(chosen_encoder(done, settings)),
         "settings": json.loads(settings_json(settings.lab)),
     }
     for d in done:

@@ -107,7 +107,7 @@ def charts(done: Compared, scatter_by: str) -> list[Chart]:
     """Score against cost, the learning curve, and of the best a scatter and sizes; those without data are left out."""
     fitted = [t for t in done.outcome.trials if t.found and np.isfinite(t.score)]
     result = [score_against_cost([(t.configuration.strategy, t.seconds, t.score) for t in fitted])] if fitted else []
-    if done.curve:
+    if done.curve.points:
         result.append(curve_chart(done))
     names = shown_names(done)
     if names:
@@ -132,17 +132,21 @@ def curve_chart(done: Compared) -> Chart:
     """Agreement and held-out silhouette by number of pictures, in parts by banners and by days."""
     import altair as alt
 
-    named = {"agreement": "agreement with all", "held_out_silhouette": "held-out silhouette"}
+    curve, named = done.curve, {"agreement": "agreement with all", "held_out_silhouette": "held-out silhouette"}
     values = [
         {"pictures": p.pictures, "value": getattr(p, m), "what": f"{text}, by {p.by}"}
-        for p in done.curve
+        for p in curve.points
         for m, text in named.items()
     ]
     chart = alt.Chart(alt.Data(values=[v for v in values if np.isfinite(v["value"])])).mark_line(point=True)
     drawn = chart.encode(x=alt.X("pictures:Q"), y=alt.Y("value:Q", title=None), color=alt.Color("what:N", title=None))
-    days = ["1 day" if p.days == 1 else f"{p.days} days" for p in done.curve]
-    parts = [f"{p.pictures:,} pictures of {d}: agreement {p.agreement:.2f}" for p, d in zip(done.curve, days, strict=True)]
-    return Chart(_svg(drawn), f"How much data is enough? Where the lines are flat, more changes nothing. {'; '.join(parts)}.")
+    answer = " ".join(e.reason for e in curve.enough)
+    parts = [
+        f"{p.pictures:,} pictures of {'1 day' if p.days == 1 else f'{p.days} days'}: agreement {p.agreement:.2f}"
+        for p in curve.points
+        if np.isfinite(p.agreement)
+    ]
+    return Chart(_svg(drawn), f"How much data is enough? {answer} {curve.means} {'; '.join(parts) or 'No part was fitted'}.")
 
 
 def scatter(places: Places, labels: np.ndarray, name: str) -> Chart:

@@ -17,7 +17,7 @@ class Projection:
     """Principal components of some vectors.
 
     Attributes:
-        mean: float64 (d,).
+        mean: float64 (d,), taken off first; zeros with ``unit``.
         directions: float64 (d, m), orthonormal columns.
         unit: whether projected rows are made unit length again, for strategies that know cosines only.
     """
@@ -37,24 +37,31 @@ class Projection:
 
 
 def learned_projection(vectors: np.ndarray, kept: int | float, unit: bool) -> Projection:
-    """Principal components by falling variance, each with its largest entry positive, so that no solver's sign shows.
+    """Principal components, each with its largest entry positive, so that no solver's sign shows.
+
+    With ``unit`` they are those of the vectors as they are: a shifted origin would change what cosines mean. The first of them is
+    then about the direction that vectors have in common, and says little of how they differ. So a share is of the variance about
+    the mean in either case. That takes at most one component more than with the mean taken off, since eigenvalues interlace
+    (Horn and Johnson, Matrix Analysis, section 4.3).
 
     Args:
         vectors: (n, d), n at least 1.
-        kept: an integer: how many, at most min(n, d); a share from 0 to 1: as few as explain so much of the variance.
-        unit: see `Projection`. Vectors then lose no mean: a shifted origin would change what cosines mean.
+        kept: an integer: how many; a share from 0 to 1: as few as explain so much of the variance, but not fewer than two with
+            ``unit``, where one would leave a sign and nothing else. At most min(n, d).
+        unit: see `Projection`.
     """
     points = np.asarray(vectors, np.float64)
-    mean = np.zeros(points.shape[1]) if unit else points.mean(axis=0)
-    centred = points - mean
-    variances, directions = np.linalg.eigh(centred.T @ centred)
-    variances, directions = np.maximum(variances[::-1], 0.0), directions[:, ::-1]
+    origin = np.zeros(points.shape[1]) if unit else points.mean(axis=0)
+    moved = points - origin
+    moments, directions = np.linalg.eigh(moved.T @ moved)
+    moments, directions = moments[::-1], directions[:, ::-1]
     if isinstance(kept, float):
+        variances = np.maximum(moments - len(moved) * (moved.mean(axis=0) @ directions) ** 2, 0.0)
         explained = np.cumsum(variances) / max(float(variances.sum()), 1e-300)
-        kept = int(np.searchsorted(explained, kept - 1e-12)) + 1
+        kept = max(int(np.searchsorted(explained, kept - 1e-12)) + 1, 2 if unit else 1)
     chosen = directions[:, : min(max(1, kept), *points.shape)]
     signs = np.sign(chosen[np.abs(chosen).argmax(axis=0), np.arange(chosen.shape[1])])
-    return Projection(mean, chosen * signs, unit)
+    return Projection(origin, chosen * signs, unit)
 
 
 def aspect_buckets(width: np.ndarray, height: np.ndarray) -> np.ndarray:

@@ -1,4 +1,8 @@
-"""Which parameters are worth trying, by the number of rows, their dimensions and how near they lie to each other."""
+"""Which parameters are worth trying: by the number of rows, and by how near they lie to each other where a strategy sees them.
+
+That is in the principal components and the buckets that it is fitted on: the fewer the dimensions, the greater is the cosine of
+rows that belong together, and of those that do not.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from bannermap.lab.fitting import Configuration, Preparation
+from bannermap.lab.fitting import Configuration, Preparation, Prepared, prepared
+from bannermap.lab.models import Sizes
 from bannermap.lab.separation import unit_rows
+from bannermap.lab.strategies import STRATEGIES
 from bannermap.platform.settings import LabSettings
 
 LEAST_CLUSTERS, MOST_CLUSTERS = 4, 1000
@@ -24,6 +30,10 @@ NEIGHBOUR = 4
 """Whose cosine is looked at; DBSCAN's authors take the fourth."""
 QUANTILES = (0.5, 0.25, 0.75, 0.1, 0.9, 0.05)
 """Of those cosines, the first to be tried first."""
+LEAST_COSINE, MOST_COSINE = 0.01, 0.9999
+"""Of those that are tried; above, rows that differ by rounding alone would be told apart."""
+BY_COSINE = ("recursive", "dbscan")
+"""Strategies that take such a cosine."""
 GROUP_SIZES = (5, 15, 3, 30, 50, 100)
 """Least rows of a group of HDBSCAN, the first to be tried first."""
 
@@ -56,18 +66,19 @@ MODES = {
 }
 
 
-def configurations(vectors: np.ndarray, settings: LabSettings) -> list[Configuration]:
+def configurations(vectors: np.ndarray, settings: LabSettings, sizes: Sizes | None = None) -> list[Configuration]:
     """What to try, the strategies taking turns, so that a budget that runs out costs parameters rather than strategies.
 
     Args:
         vectors: float32 (n, d), unit rows.
         settings: of the lab.
+        sizes: of the pictures, for buckets by aspect.
     """
     mode = MODES[settings.mode]
     kept = settings.pca_dimensions if settings.pca_dimensions is not None else settings.pca_variance
     before = Preparation(kept, settings.bucketing, settings.cells)
-    near = near_cosines(vectors, mode.others, settings.seed)
-    each = [_parameters(name, len(vectors), near, settings, mode) for name in settings.strategies]
+    near = _near_of_each(vectors, settings, before, sizes)
+    each = [_parameters(name, len(vectors), near.get(name, []), settings, mode) for name in settings.strategies]
     turns = zip_longest(*([Configuration(n, p, before) for p in own] for n, own in zip(settings.strategies, each, strict=True)))
     return [c for turn in turns for c in turn if c is not None]
 
@@ -86,24 +97,56 @@ def cluster_counts(rows: int, values: int, most: int = MOST_CLUSTERS) -> list[in
     return sorted(grid, key=lambda k: (abs(grid.index(k) - middle), k))
 
 
-def near_cosines(vectors: np.ndarray, values: int, seed: int) -> list[float]:
-    """Quantiles of rows' cosine to their fourth nearest, rounded to 0.01, each once; from the middle outwards.
+def near_cosines(before: Prepared, values: int, seed: int) -> list[float]:
+    """Quantiles of rows' cosine to their fourth nearest, each once, the median first.
+
+    What a cosine lacks to 1 is rounded to two digits: in few dimensions all of them are near 1, and far apart nevertheless.
 
     Args:
-        vectors: float32 (n, d), unit rows.
+        before: rows that the strategy fits; the nearest are of the same bucket. Where no bucket has five, the result is 0.5.
         values: how many, at most.
         seed: of the rows that are looked at.
+
+    Returns:
+        from `LEAST_COSINE` to `MOST_COSINE`.
     """
-    if len(vectors) <= NEIGHBOUR:
+    fourth = _fourth_cosines(unit_rows(before.seen[before.drawn]), before.bucket[before.drawn], seed)
+    if not len(fourth):
         return [0.5]
-    rows = np.random.default_rng(seed).choice(len(vectors), min(PROBED_ROWS, len(vectors)), replace=False)
-    units = unit_rows(np.asarray(vectors, np.float32))
-    fourth = []
+    lacking = [float(f"{1.0 - c:.2g}") for c in np.quantile(fourth.astype(np.float64), QUANTILES[:values])]
+    return list(dict.fromkeys(min(max(round(1.0 - x, 6), LEAST_COSINE), MOST_COSINE) for x in lacking))
+
+
+def _fourth_cosines(units: np.ndarray, bucket: np.ndarray, seed: int) -> np.ndarray:
+    """float (p,), of at most `PROBED_ROWS` drawn rows; of those only that have a fourth nearest in their bucket.
+
+    Args:
+        units: float32 (n, m), unit rows.
+        bucket: int64 (n,).
+        seed: of the draw.
+    """
+    drawn = np.random.default_rng(seed).choice(len(units), min(PROBED_ROWS, len(units)), replace=False)
+    rows = drawn[np.bincount(bucket)[bucket[drawn]] > NEIGHBOUR]
+    result = [np.empty(0, np.float32)]
     for low in range(0, len(rows), 256):
-        cosines = units[rows[low : low + 256]] @ units.T
-        fourth.append(np.partition(cosines, -NEIGHBOUR - 1, axis=1)[:, -NEIGHBOUR - 1])  # a row is its own nearest
-    found = np.round(np.clip(np.quantile(np.concatenate(fourth), QUANTILES[:values]), 0.01, 0.99), 2)
-    return list(dict.fromkeys(float(c) for c in found))
+        part = rows[low : low + 256]
+        cosines = np.where(bucket[part, None] == bucket, units[part] @ units.T, -np.inf)
+        result.append(np.partition(cosines, -NEIGHBOUR - 1, axis=1)[:, -NEIGHBOUR - 1])  # a row is its own nearest
+    return np.concatenate(result)
+
+
+def _near_of_each(vectors: np.ndarray, settings: LabSettings, before: Preparation, sizes: Sizes | None) -> dict[str, list[float]]:
+    """Strategy -> cosines to try; taken once for strategies that see the same."""
+    known: dict[tuple[bool, int | None, int], list[float]] = {}
+    result: dict[str, list[float]] = {}
+    for name in (n for n in settings.strategies if n in BY_COSINE):
+        strategy = STRATEGIES[name]
+        sees = (strategy.unit, strategy.max_dimensions, min(len(vectors), strategy.max_rows or len(vectors)))
+        if sees not in known:
+            rows = prepared(vectors, Configuration(name, {}, before), settings.seed, sizes)
+            known[sees] = near_cosines(rows, MODES[settings.mode].others, settings.seed)
+        result[name] = known[sees]
+    return result
 
 
 def _parameters(name: str, rows: int, near: Sequence[float], settings: LabSettings, mode: Mode) -> list[dict[str, Any]]:

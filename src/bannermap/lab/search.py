@@ -1,11 +1,11 @@
 """The comparison itself: small samples first, the better part of it again on all rows, gates, the ranking; within a time budget.
 
 Successive halving (Jamieson and Talwalkar 2016): every configuration is fitted on a sample; the best third, and the best of each
-strategy, go on to four times as many rows, until these are all. A fit is not started when its time, by the one before and the
-strategy's growth, would not fit into what is left; what was not tried is part of the outcome. A fit that was started is not cut
-off. So that nobody's first one is started blindly, each strategy is timed on `PROBE_ROWS` rows before it is fitted on many more;
-what can overrun is that probe, and a fit that takes longer than `budget.CAUTION` times its estimate. By how much is part of the
-outcome.
+strategy, go on to four times as many rows, until these are all. A fit is not started when its time, by the one before, the
+strategy's growth and the number of clusters, would not fit into what is left; what was not tried is part of the outcome. A fit
+that was started is not cut off. So that nobody's first one is started blindly, each strategy is timed on `PROBE_ROWS` rows before
+it is fitted on many more; what can overrun is that probe, and a fit that takes longer than `budget.CAUTION` times its estimate.
+By how much is part of the outcome.
 
 The order of trying, and every fit, follow from the seed. While the budget does not bind, so does the whole outcome.
 """
@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from bannermap.lab.budget import Budget
+from bannermap.lab.budget import Budget, Times, foretold_s
 from bannermap.lab.fitting import Configuration, Fit, fit, in_short
 from bannermap.lab.gates import AgainstPermuted, against_permuted, bootstrap_stability
 from bannermap.lab.models import Sizes
@@ -50,7 +50,7 @@ class Trial:
 
     Attributes:
         configuration: which.
-        status: ranked, gated (a gate refused it), dropped (others were better on a sample), failed, or untried (no time).
+        status: ranked, gated (a gate refused it), dropped (others were better), failed, or untried (no time).
         reason: in words, where it is not ranked.
         rows: of its last fit, 0 without one.
         seconds: of that fit.
@@ -78,10 +78,6 @@ class Trial:
     def name(self) -> str:
         """Of its configuration."""
         return self.configuration.name
-
-
-Times = dict[str, tuple[int, float]]
-"""Strategy -> rows and seconds of its last fit: what a configuration that was not fitted yet is estimated by."""
 
 
 @dataclass(frozen=True)
@@ -146,8 +142,8 @@ def compared(work: Comparing, configurations: Sequence[Configuration]) -> Outcom
     whole = sorted((t for t in trials if t.found), key=_by_score)
     others = [t for t in trials if not t.found]
     gated = _all_gated(work, whole)
-    ranked = sorted((t for t in gated if t.status == "ranked"), key=_by_score)
-    refused = [t for t in gated if t.status != "ranked"]
+    ranked, beyond = _cut(sorted((t for t in gated if t.status == "ranked"), key=_by_score), work.settings.top)
+    refused = [*beyond, *(t for t in gated if t.status != "ranked")]
     chosen = _recommendation(work, ranked)
     budget = work.budget
     outcome = Outcome((*ranked, *refused, *others), chosen, budget.spent(), budget.seconds, budget.bound)
@@ -174,7 +170,7 @@ def _fitted_by_rungs(work: Comparing, trials: list[Trial]) -> list[Trial]:
     order = np.random.default_rng(work.settings.seed).permutation(total)
     sizes, going = rung_rows(total, mode.rungs), trials
     done: list[Trial] = []
-    times = _probed(work, trials, np.sort(order[:PROBE_ROWS])) if sizes[0] > 2 * PROBE_ROWS else {}
+    times = _probed(work, trials, np.sort(order[:PROBE_ROWS])) if sizes[0] > 2 * PROBE_ROWS else Times()
     for number, rows in enumerate(sizes):
         work.say(f"{len(going)} configurations on {rows:,} of {total:,} pictures")
         tried = [_fitted(work, t, np.sort(order[:rows]), f"{i} of {len(going)}", times) for i, t in enumerate(going, 1)]
@@ -188,7 +184,7 @@ def _fitted_by_rungs(work: Comparing, trials: list[Trial]) -> list[Trial]:
 
 def _probed(work: Comparing, trials: Sequence[Trial], rows: np.ndarray) -> Times:
     """Of each strategy the time of its first configuration on few rows; what fails here will say so when it is tried."""
-    times: Times = {}
+    times = Times()
     for trial in trials:
         strategy = trial.configuration.strategy
         if strategy in times or not work.budget.allows(0.0, FITS_SHARE):
@@ -196,16 +192,22 @@ def _probed(work: Comparing, trials: Sequence[Trial], rows: np.ndarray) -> Times
         began = work.budget.spent()
         with contextlib.suppress(Exception):
             work.fit(trial.configuration, rows, work.settings.seed)
-        times[strategy] = len(rows), work.budget.spent() - began
+        times.note(strategy, len(rows), _clusters(trial, len(rows)), work.budget.spent() - began)
     return times
 
 
+def _clusters(trial: Trial, rows: int) -> int:
+    """That it makes of so many rows, where it is told a number; else 1."""
+    return min(int(trial.configuration.parameters.get("clusters", 1)), rows)
+
+
 def _estimate(trial: Trial, rows: int, times: Times) -> float:
-    """Seconds of a fit, by the configuration's own last one, else by its strategy's; 0 where none is known."""
-    known, seconds = (trial.rows, trial.seconds) if trial.rows else times.get(trial.configuration.strategy, (0, 0.0))
-    strategy = STRATEGIES[trial.configuration.strategy]
-    bearable = min(rows, strategy.max_rows or rows)  # of more a sample is fitted
-    return seconds * (bearable / min(known, bearable)) ** strategy.growth if known else 0.0
+    """Seconds of a fit, by the configuration's own last one, else by those of its strategy; 0 where none is known."""
+    strategy, clusters = STRATEGIES[trial.configuration.strategy], _clusters(trial, rows)
+    if trial.rows:
+        return foretold_s(strategy, trial.rows, {_clusters(trial, trial.rows): trial.seconds}, rows, clusters)
+    known, taken = times.of(trial.configuration.strategy)
+    return foretold_s(strategy, known, taken, rows, clusters) if taken else 0.0
 
 
 def _fitted(work: Comparing, trial: Trial, rows: np.ndarray, place: str, times: Times) -> Trial:
@@ -222,7 +224,7 @@ def _fitted(work: Comparing, trial: Trial, rows: np.ndarray, place: str, times: 
     measured_s = time.monotonic() - began
     value = score(Scored(trial.name, found.labels, samples), work.settings.rank_by, work.weights)
     work.say(f"{place}: {trial.name} in {found.seconds:.1f} s, score {value:.3f}")
-    times[trial.configuration.strategy] = len(rows), found.seconds
+    times.note(trial.configuration.strategy, len(rows), _clusters(trial, len(rows)), found.seconds)
     whole = len(rows) == len(work.vectors)
     kept = (found, samples) if whole else (None, np.empty(0))
     known = replace(trial, rows=len(rows), seconds=found.seconds, measured_s=measured_s, score=value)
@@ -254,6 +256,12 @@ def _all_gated(work: Comparing, whole: Sequence[Trial]) -> list[Trial]:
         else:
             gated.append(_gated(work, trial))
     return gated
+
+
+def _cut(passed: Sequence[Trial], top: int) -> tuple[list[Trial], list[Trial]]:
+    """The best, and those behind them: stability can take a score below that of one that came later."""
+    behind = enumerate(passed[top:], top + 1)
+    return list(passed[:top]), [replace(t, status="dropped", reason=f"place {n}: not among the {top} best") for n, t in behind]
 
 
 def _gated(work: Comparing, trial: Trial) -> Trial:

@@ -16,6 +16,7 @@ from bannermap import __version__
 from bannermap.lab import gathering as g
 from bannermap.lab.comparing import plain
 from bannermap.lab.data import Pictures
+from bannermap.lab.encoders import best_encoder
 from bannermap.lab.figures import BETWEEN_CENTRES, figures
 from bannermap.lab.fitting import Configuration, Fit, Preparation, fit
 from bannermap.lab.job import Given, gathered_pictures
@@ -100,20 +101,36 @@ def chosen_configuration(context: JobContext) -> tuple[str, Configuration]:
     if settings.train.strategy:
         name, clustering = settings.train.strategy, context.settings.clustering
         parameters = checked_parameters(name, settings.train.parameters, clustering)
-        return g.encoders_of(context)[0], Configuration(name, parameters, _before(settings))
+        return _single(g.encoders_of(context)), Configuration(name, parameters, _before(settings))
     rows = context.warehouse.read(LAB_RESULTS, "compare_strategies").where(
         F.col("recommended") & (F.col("dt") <= F.lit(context.dt))
     )
-    wanted = context.settings.clustering.encoder_id or (settings.encoder_ids[0] if settings.encoder_ids else None)
-    own = rows.where(F.col("encoder_id") == wanted) if wanted else rows
-    order = (F.desc("dt"), F.desc_nulls_last("sequence"), F.desc("comparison_id"), F.asc("encoder_id"))
-    newest = own.orderBy(*order).limit(1).collect()
+    wanted = g.named_encoders(context.settings)
+    own = rows.where(F.col("encoder_id").isin(*wanted)) if wanted else rows
+    order = (F.desc("dt"), F.desc_nulls_last("sequence"), F.desc("comparison_id"))
+    newest = own.orderBy(*order).limit(1).select("comparison_id").collect()
     if not newest:
+        whose = f" for {', '.join(wanted)}" if wanted else ""
         raise InputError(
-            f"No comparison of {context.dt} or before recommends anything{f' for {wanted}' if wanted else ''}. Run "
+            f"No comparison of {context.dt} or before recommends anything{whose}. Run "
             "compare_strategies, or set lab.train.strategy and lab.train.parameters."
         )
-    return str(newest[0]["encoder_id"]), _recommended(newest[0], settings)
+    by_encoder = {r["encoder_id"]: r for r in own.where(F.col("comparison_id") == newest[0]["comparison_id"]).collect()}
+    choice = best_encoder({name: row["figures"] for name, row in by_encoder.items()}, settings.smallest_difference)
+    if choice.encoder_id is None:
+        raise InputError(choice.reason)
+    if len(by_encoder) > 1:
+        say(f"{context.title}: {choice.reason}")
+    return choice.encoder_id, _recommended(by_encoder[choice.encoder_id], settings)
+
+
+def _single(encoders: tuple[str, ...]) -> str:
+    if len(encoders) > 1:
+        raise InputError(
+            f"lab.encoder_ids names {', '.join(encoders)}, and a model has one encoder: name that one, or leave "
+            "lab.train.strategy empty to take what a comparison recommends."
+        )
+    return encoders[0]
 
 
 def _recommended(row: Row, settings: LabSettings) -> Configuration:

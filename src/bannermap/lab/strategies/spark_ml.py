@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 KMEANS_ROUNDS, MIXTURE_ROUNDS, TOPIC_ROUNDS, POWER_ROUNDS = 30, 50, 20, 20
+ROWS_PER_PARTITION = 5000
 MIXTURE_DIMENSIONS = 16
 """Spark's mixture fails at 384 dimensions and works up to 64; a covariance wants many rows for each of its entries."""
 
@@ -121,7 +122,8 @@ def fit_power(vectors: np.ndarray, parameters: Parameters, seed: int, tools: Too
     pairs, first = np.unique(ends, axis=0, return_index=True)
     labels = np.full(len(vectors), -1, np.int64)
     if len(pairs):
-        edges = _frame(tools, {"src": pairs[:, 0], "dst": pairs[:, 1], "weight": cosine[cosine > 0][first].astype(np.float64)})
+        weights = cosine[cosine > 0][first].astype(np.float64)
+        edges = _frame(tools, {"src": pairs[:, 0], "dst": pairs[:, 1], "weight": weights}, order="src")
         power = PowerIterationClustering(
             k=_clusters(parameters, vectors), maxIter=POWER_ROUNDS, weightCol="weight", initMode="degree"
         )
@@ -137,7 +139,7 @@ class _Features:
         from pyspark.ml.functions import array_to_vector
         from pyspark.sql import functions as F
 
-        plain = _frame(tools, {"row": np.arange(len(vectors))}, vectors)
+        plain = _frame(tools, {"row": np.arange(len(vectors))}, vectors, order="row")
         self.frame: DataFrame = plain.select("row", array_to_vector(F.col("vector")).alias("features")).persist()
         self.count = len(vectors)
 
@@ -155,7 +157,9 @@ class _Features:
         return result
 
 
-def _frame(tools: Tools, columns: dict[str, np.ndarray], vectors: np.ndarray | None = None) -> DataFrame:
+def _frame(tools: Tools, columns: dict[str, np.ndarray], vectors: np.ndarray | None = None, *, order: str) -> DataFrame:
+    """Rows in partitions that follow from their number alone: Spark ML draws, and adds up, partition by partition, so a fit
+    would depend on how many cores there are."""
     import pyarrow as pa
 
     from bannermap.lab.arrow_vectors import lists_of
@@ -165,7 +169,9 @@ def _frame(tools: Tools, columns: dict[str, np.ndarray], vectors: np.ndarray | N
     arrays: dict[str, Any] = {name: pa.array(values) for name, values in columns.items()}
     if vectors is not None:
         arrays["vector"] = lists_of(vectors)
-    return tools.spark.createDataFrame(pa.table(arrays))
+    table = pa.table(arrays)
+    parts = -(-len(table) // ROWS_PER_PARTITION)
+    return tools.spark.createDataFrame(table).repartition(max(parts, 1), order).sortWithinPartitions(*columns)
 
 
 def _clusters(parameters: Parameters, vectors: np.ndarray) -> int:
