@@ -266,6 +266,10 @@ def test_a_file_of_vectors(stored, tmp_path):
         pq.write_table(pa.table({"content_hash": ["a"]}), tmp_path / "none.parquet")
         none = {**values, "embeddings": str(tmp_path / "none.parquet")}
         files_mode(compare_strategies.GIVEN).run(warehouse.spark, settings, none)
+    for name in ("targets", "pairs"):
+        asked = settings.lab.model_copy(update={"targets": None, "pairs": None, name: "names.parquet"})
+        with pytest.raises(ConfigError, match=f"lab.{name} names banners"):
+            files_mode(compare_strategies.GIVEN).check(settings.model_copy(update={"lab": asked}))
 
 
 def test_assign_banners_takes_a_model_or_a_clustering():

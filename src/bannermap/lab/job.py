@@ -105,7 +105,6 @@ def files_mode(given: Given) -> FileMode:
     """The stage on a file of vectors."""
 
     def run(spark: SparkSession, settings: Settings, values: Mapping[str, str]) -> None:
-        _check_without_names(settings)
         stored = g.checked(g.nodes_of_files(spark, values["embeddings"]))
         if unusable := g.faults(stored):
             say("left out: " + ", ".join(f"{count:,} {reason}" for reason, count in sorted(unusable.items())))
@@ -119,11 +118,12 @@ def files_mode(given: Given) -> FileMode:
         write_beside(spark, out, name, NO_DAY, done, found.known, settings)
 
     text = "Parquet with content_hash, vector, and what is known of: advertiser_id, dt, width, height, truth (a class)"
-    return FileMode({"embeddings": text}, run, check=check)
+    return FileMode({"embeddings": text}, run, check=_check_file)
 
 
-def _check_without_names(settings: Settings) -> None:
-    """A file of vectors names no banners."""
+def _check_file(settings: Settings) -> None:
+    """`check`, and that nothing asks for banners, which a file of vectors does not name."""
+    check(settings)
     named = [name for name in ("targets", "pairs") if getattr(settings.lab, name)]
     if named:
         raise ConfigError(
