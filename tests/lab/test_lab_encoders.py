@@ -5,8 +5,11 @@ from __future__ import annotations
 import random
 
 import pytest
+from lab_worlds import pictures, tools
 
+from bannermap.lab.comparing import compare
 from bannermap.lab.encoders import ACROSS_ENCODERS, best_encoder
+from bannermap.platform.settings import LabSettings
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -30,3 +33,11 @@ def test_a_small_difference_is_said_to_be_a_tie_and_scores_decide_nothing():
     assert best_encoder({n: {"silhouette": f["silhouette"]} for n, f in near.items()}, 0.01).encoder_id is None
     assert best_encoder({"a": {}}, 0.01).encoder_id == "a"
     assert best_encoder({"a": {"pairs_right": float("nan")}, "b": {"pairs_right": 0.5}}, 0.01).encoder_id is None
+
+
+@pytest.mark.parametrize("share", [0.05, 1.0])
+def test_a_recommendation_says_where_one_cluster_holds_too_much(share):
+    settings = LabSettings(mode="fast", strategies=("recursive",), max_cluster_share=share, test_share=0.0, budget_s=1e6)
+    found = compare("e", pictures(8, 300, spread=0.1), None, settings, tools(), 1.0, lambda text: None)
+    assert found.outcome.recommendation.chosen
+    assert ("one cluster holds" in found.outcome.recommendation.reason) == (share < 1.0)

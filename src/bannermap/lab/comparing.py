@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -86,7 +86,7 @@ def compare(
     total = (settings.budget_s or MODES[settings.mode].budget_s) * share
     budget = Budget(total)
     work = Comparing(train.vectors, train.sizes, settings, tools, Budget(total * CURVE_SHARE), say)
-    outcome = compared(work, configurations(train.vectors, settings, train.sizes))
+    outcome = _warned(compared(work, configurations(train.vectors, settings, train.sizes)), settings.max_cluster_share)
     known, labels = {}, {}
     for trial in outcome.trials:
         if trial.found:
@@ -99,11 +99,22 @@ def compare(
     return done
 
 
+def _chosen(outcome: Outcome) -> Trial | None:
+    return next((t for t in outcome.ranked if t.name == outcome.recommendation.chosen), None)
+
+
+def _warned(outcome: Outcome, max_cluster_share: float) -> Outcome:
+    """The reason of the recommendation says it, too, where one cluster holds too much: the reason is what everybody reads."""
+    chosen, told = _chosen(outcome), outcome.recommendation
+    warning = giant_warning(chosen.found.labels, max_cluster_share) if chosen and chosen.found else None
+    return replace(outcome, recommendation=replace(told, reason=f"{told.reason} But {warning}.")) if warning else outcome
+
+
 def _curve(
     train: Pictures, test: Pictures, outcome: Outcome, settings: LabSettings, tools: Tools, budget: Budget, say: Say
 ) -> Curve:
     """Of the recommended one; without a curve, why there is none, which is said."""
-    chosen = next((t for t in outcome.ranked if t.name == outcome.recommendation.chosen), None)
+    chosen = _chosen(outcome)
     absent = "" if settings.curve_shares else "lab.curve_shares is empty"
     if len(test) < 2:
         absent = f"{len(test)} pictures are held out, and two are needed (lab.test_share, lab.split)"
