@@ -183,15 +183,20 @@ def _fitted_by_rungs(work: Comparing, trials: list[Trial]) -> list[Trial]:
 
 
 def _probed(work: Comparing, trials: Sequence[Trial], rows: np.ndarray) -> Times:
-    """Of each strategy the time of its first configuration on few rows; what fails here will say so when it is tried."""
+    """Of each strategy the time of its first configuration on few rows; what fails here will say so when it is tried.
+
+    The second fit is timed: the first also takes what happens once, imports and compilers, which many times the rows would seem
+    to take many times.
+    """
     times = Times()
     for trial in trials:
-        strategy = trial.configuration.strategy
+        strategy, began = trial.configuration.strategy, 0.0
         if strategy in times or not work.budget.allows(0.0, FITS_SHARE):
             continue
-        began = work.budget.spent()
-        with contextlib.suppress(Exception):
-            work.fit(trial.configuration, rows, work.settings.seed)
+        for _ in range(2):
+            began = work.budget.spent()
+            with contextlib.suppress(Exception):
+                work.fit(trial.configuration, rows, work.settings.seed)
         times.note(strategy, len(rows), _clusters(trial, len(rows)), work.budget.spent() - began)
     return times
 
