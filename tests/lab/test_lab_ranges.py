@@ -76,14 +76,14 @@ def test_cosines_are_taken_in_the_components_and_buckets_of_the_fit(seed):
         assert tried(name, given) == pytest.approx(naive_near(found.vectors @ axes, shape, MODES["balanced"].others))
 
 
-@pytest.mark.parametrize(("kept", "bucketing"), [(8, "none"), (8, "cell"), (16, "none")])
-def test_the_range_holds_values_that_separate_planted_groups_also_in_few_components(kept, bucketing):
-    rng = np.random.default_rng(kept)
-    centres, truth = rng.normal(size=(60, 384)), rng.integers(0, 60, 2400)
-    vectors = (centres[truth] + 0.7 * rng.normal(size=(2400, 384))).astype(np.float32)
+@pytest.mark.parametrize("bucketing", ["none", "cell"])
+def test_the_range_holds_values_that_separate_planted_groups_also_in_few_components(bucketing):
+    rng = np.random.default_rng(0)
+    centres, truth = rng.normal(size=(20, 256)), rng.integers(0, 20, 600)
+    vectors = (centres[truth] + 0.8 * rng.normal(size=(600, 256))).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     strategies = ("dbscan", "recursive")
-    settings = LabSettings(strategies=strategies, pca_dimensions=kept, bucketing=bucketing, cells=3)
+    settings = LabSettings(strategies=strategies, pca_dimensions=6, bucketing=bucketing, cells=3)
     given, raw = (configurations(vectors, s) for s in (settings, LabSettings(strategies=strategies)))
 
     def best(strategy: str, cosines: list[float]) -> float:
@@ -94,7 +94,7 @@ def test_the_range_holds_values_that_separate_planted_groups_also_in_few_compone
 
     for name in BY_COSINE:
         assert best(name, tried(name, given)) > 0.8
-    assert best("dbscan", tried("dbscan", raw)) < 0.2, "cosines of all dimensions would not do"
+    assert best("dbscan", tried("dbscan", raw)) < 0.4, "cosines of all dimensions would not do"
 
 
 def test_strategies_that_see_the_same_share_a_look_at_it(monkeypatch):
