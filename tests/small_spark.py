@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyspark
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 ARCHIVE = Path(sys.prefix) / f"test-classes-{pyspark.__version__}.jsa"
 """Spark's classes, read and checked once, see `class_archive`. Where it is absent, or of another Java or of other jars, a virtual
@@ -31,3 +37,14 @@ SMALL = {
     "spark.driver.extraJavaOptions": JVM,
     **INTERPRETED,
 }
+
+
+@contextlib.contextmanager
+def changed(spark: SparkSession, wanted: Mapping[str, str]) -> Iterator[None]:
+    """Settings of a session meanwhile."""
+    before = {name: spark.conf.get(name) for name in wanted}
+    for name, value in wanted.items():
+        spark.conf.set(name, value)
+    yield
+    for name, value in before.items():
+        spark.conf.set(name, value)

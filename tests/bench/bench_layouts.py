@@ -23,6 +23,7 @@ from bannermap.platform.config import load_settings
 from bannermap.platform.session import build_session
 from bannermap.platform.settings import ClusteringSettings
 
+sys.path.insert(0, str(ROOT / "tests"))
 sys.path.insert(0, str(ROOT / "tests/clustering"))
 from layouts import digests, six_layouts
 

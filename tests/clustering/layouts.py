@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from small_spark import changed
 
 from bannermap.clustering.engine import Clustered, cluster_nodes
 from bannermap.clustering.transforms import numbered_nodes
@@ -90,15 +91,9 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-@contextlib.contextmanager
-def _planning(spark: SparkSession, layout: Layout) -> Iterator[None]:
-    wanted = {"spark.sql.adaptive.enabled": str(layout.adaptive).lower(), "spark.sql.shuffle.partitions": str(layout.partitions)}
-    before = {name: spark.conf.get(name) for name in wanted}
-    for name, value in wanted.items():
-        spark.conf.set(name, value)
-    yield
-    for name, value in before.items():
-        spark.conf.set(name, value)
+def _planning(spark: SparkSession, layout: Layout) -> contextlib.AbstractContextManager[None]:
+    adaptive, partitions = str(layout.adaptive).lower(), str(layout.partitions)
+    return changed(spark, {"spark.sql.adaptive.enabled": adaptive, "spark.sql.shuffle.partitions": partitions})
 
 
 @contextlib.contextmanager

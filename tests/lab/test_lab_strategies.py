@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import train_strategy
 from lab_worlds import planted, tools
 from repository import ROOT
 from scipy.special import digamma
+from small_spark import changed
 
 from bannermap.clustering import cluster_vectors
 from bannermap.clustering.in_process import cluster_with_thresholds
@@ -42,16 +42,6 @@ LEAST_ARI = {
     "kmeans": 0.6,
     "gmm": 0.6,
 }  # of one start each; the others see what is there
-
-
-@contextlib.contextmanager
-def changed(spark, settings: dict[str, str]):
-    before = {name: spark.conf.get(name) for name in settings}
-    for name, value in settings.items():
-        spark.conf.set(name, value)
-    yield
-    for name, value in before.items():
-        spark.conf.set(name, value)
 
 
 @pytest.mark.parametrize("name", PARAMETERS)

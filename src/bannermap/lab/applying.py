@@ -24,7 +24,7 @@ from bannermap.lab.applied import (
     medoids_of,
     outcomes_of,
 )
-from bannermap.lab.assigning import any_that_fit, check_day, cluster_name, themes_of
+from bannermap.lab.assigning import any_that_fit, check_day, checked_nodes, cluster_name, themes_of
 from bannermap.lab.gathering import SeenPictures
 from bannermap.lab.model_themes import cluster_slots, slots_of_clusters, theme_name
 from bannermap.lab.models import SavedModel
@@ -39,13 +39,11 @@ from bannermap.platform.tables import (
     CLUSTER_MEMBERS,
     CLUSTERS,
     DUPLICATE_SETS,
-    EMBEDDINGS,
     MODEL_CLUSTERINGS,
     NEAR_DUPLICATES,
     THEMES,
     Table,
 )
-from bannermap.platform.vectors import pictures_held, vector_faults
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -117,10 +115,7 @@ def _banners(context: JobContext, seen: SeenPictures, saved: SavedModel) -> Data
 
 def _nodes(context: JobContext, banners: DataFrame, saved: SavedModel) -> DataFrame:
     """node_id, banners, width, height, vector of each distinct picture that has a usable one; others are rejected by reason."""
-    stored = context.warehouse.read(EMBEDDINGS, "embed_banners").where(F.col("encoder_id") == saved.encoder_id)
-    named = pictures_held(banners, stored, "width", "height")
-    checked = vector_faults(named.join(stored.select("content_hash", "vector"), "content_hash"), saved.dimensions)
-    checked = checked.persist(StorageLevel.DISK_ONLY)
+    checked = checked_nodes(context, banners, saved).persist(StorageLevel.DISK_ONLY)
     if not any_that_fit(checked.where("reason IS NULL OR reason = 'other_dimensions'"), saved):
         raise InputError(
             f"embeddings has no vectors by {saved.encoder_id} for banners up to {context.dt}. Run embed_banners first."

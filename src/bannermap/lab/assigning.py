@@ -127,10 +127,22 @@ def _banners(context: JobContext, seen: SeenPictures, saved: SavedModel) -> Data
 
 
 def _nodes(context: JobContext, seen: SeenPictures, saved: SavedModel, banners: DataFrame) -> DataFrame:
-    """node_id, width, height, vector of the day's distinct pictures that have one, and ``reason``: why it cannot be compared."""
-    stored = context.warehouse.read(EMBEDDINGS, "embed_banners").where(F.col("encoder_id") == saved.encoder_id)
+    """`checked_nodes` of the day's pictures."""
     # All banners' files, not the day's: any file with the same pixels may be the one that has the vector.
     files = seen(context, saved.encoder_id).join(banners.select("pixel_hash").distinct(), "pixel_hash", "left_semi")
+    return checked_nodes(context, files, saved)
+
+
+def checked_nodes(context: JobContext, files: DataFrame, saved: SavedModel) -> DataFrame:
+    """node_id, banners, content_hash, width, height, vector of each distinct picture that has one by the model's encoder, and
+    ``reason``: why it cannot be compared.
+
+    Args:
+        context: of the run.
+        files: pixel_hash, content_hash, width, height, one row per banner.
+        saved: the model.
+    """
+    stored = context.warehouse.read(EMBEDDINGS, "embed_banners").where(F.col("encoder_id") == saved.encoder_id)
     held = pictures_held(files, stored, "width", "height")
     return vector_faults(held.join(stored.select("content_hash", "vector"), "content_hash"), saved.dimensions)
 

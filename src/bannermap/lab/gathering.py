@@ -118,8 +118,12 @@ def nodes_of_files(spark: SparkSession, path: str) -> DataFrame:
 
 
 def checked(nodes: DataFrame) -> DataFrame:
-    """The nodes with ``reason``: why one cannot be compared, null where it can; kept until it is no longer needed."""
-    return vector_faults(nodes, usual_dimensions(nodes)).persist()
+    """The nodes with ``reason``: why one cannot be compared, null where it can.
+
+    Args:
+        nodes: persisted; they are gone over here already.
+    """
+    return vector_faults(nodes, usual_dimensions(nodes))
 
 
 def usable(nodes: DataFrame) -> DataFrame:

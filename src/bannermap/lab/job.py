@@ -105,10 +105,10 @@ def files_mode(given: Given) -> FileMode:
     """The stage on a file of vectors."""
 
     def run(spark: SparkSession, settings: Settings, values: Mapping[str, str]) -> None:
-        stored = g.checked(g.nodes_of_files(spark, values["embeddings"]))
-        if unusable := g.faults(stored):
+        checked = g.checked(g.nodes_of_files(spark, values["embeddings"]).persist())
+        if unusable := g.faults(checked):
             say("left out: " + ", ".join(f"{count:,} {reason}" for reason, count in sorted(unusable.items())))
-        nodes = {FILES_ENCODER: g.usable(stored)}
+        nodes = {FILES_ENCODER: g.usable(checked)}
         found = g.gathered(nodes, [], [], settings.lab.sample_rows, settings.lab)
         done = compare_all(found, settings, given.tools(spark, settings), say)
         out, name = values["out"].rstrip("/"), f"file-{comparison_hash(settings, nodes)}"
@@ -134,9 +134,10 @@ def _check_file(settings: Settings) -> None:
 def gathered_pictures(context: JobContext, given: Given, rows: int, encoders: tuple[str, ...] | None = None) -> g.Gathered:
     """A sample of the warehouse's pictures, with the vectors of each encoder that is compared."""
     names = encoders or g.encoders_of(context)
-    stored = {name: g.checked(g.nodes_of_warehouse(context, name, given.seen)) for name in names}
-    nodes = {name: g.usable(frame) for name, frame in stored.items()}
-    context.run.rejected.update(sum((Counter(g.faults(frame)) for frame in stored.values()), Counter()))
+    stored = {name: g.nodes_of_warehouse(context, name, given.seen).persist() for name in names}
+    checked = {name: g.checked(frame) for name, frame in stored.items()}
+    nodes = {name: g.usable(frame) for name, frame in checked.items()}
+    context.run.rejected.update(sum((Counter(g.faults(frame)) for frame in checked.values()), Counter()))
     targets, pairs = g.named_nodes(context, names[0], given.seen)
     found = g.gathered(nodes, targets, pairs, rows, context.settings.lab)
     for frame in stored.values():
