@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 
@@ -40,6 +41,19 @@ def test_json_has_the_run_as_long_as_it_speaks_and_a_line_for_lines(as_json, cap
     assert moment.utcoffset() == datetime.timedelta(0)
     assert first == {"level": "info", "run_id": "1", "phase": "b", "message": 'two\nlines with "quotes" and é'}
     assert second.keys() == {"time", "level", "message"}
+
+
+def test_runs_that_end_in_the_order_they_began_leave_nothing_behind(as_json, capsys):
+    first, second = log_lines.said_of(run_id="1", dt="2026-03-01"), log_lines.said_of(run_id="2")
+    with contextlib.ExitStack() as both:
+        first.__enter__()
+        both.enter_context(second)
+        first.__exit__(None, None, None)
+        say("of the second")
+    say("of none")
+    of_second, of_none = map(json.loads, capsys.readouterr().out.splitlines())
+    assert of_second["run_id"] == "2" and "dt" not in of_second
+    assert of_none.keys() == {"time", "level", "message"}
 
 
 def test_what_ends_a_command_is_an_error_of_its_job(as_json, capsys, monkeypatch, tmp_path):

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 TEXT, JSON = "text", "json"
 _form = TEXT
-_facts: dict[str, str] = {}
-"""Of the process, not of a thread: threads that report progress speak for the run, too."""
+_said: list[dict[str, str]] = []
+"""What lines are about, the innermost last. Of the process: threads that report progress speak for the run, too."""
 
 
 def choose(form: str) -> None:
@@ -27,13 +27,11 @@ def choose(form: str) -> None:
 @contextlib.contextmanager
 def said_of(**facts: str) -> Iterator[None]:
     """Name what lines are about meanwhile, as run_id, job, dt and phase."""
-    before = dict(_facts)
-    _facts.update(facts)
+    _said.append(facts)
     try:
         yield
-    finally:
-        _facts.clear()
-        _facts.update(before)
+    finally:  # this very one: runs of two threads end in any order
+        _said[:] = [others for others in _said if others is not facts]
 
 
 def write(message: str, level: str = "info") -> None:
@@ -46,5 +44,6 @@ def write(message: str, level: str = "info") -> None:
     line = f"[bannermap] {message}"
     if _form == JSON:
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-        line = json.dumps({"time": now, "level": level, **_facts, "message": message})
+        about = {name: fact for facts in list(_said) for name, fact in facts.items()}
+        line = json.dumps({"time": now, "level": level, **about, "message": message})
     print(line, file=sys.stderr if level == "error" else sys.stdout, flush=True)
