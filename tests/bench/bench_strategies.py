@@ -28,8 +28,8 @@ from bannermap.lab.comparing import Compared, compare
 from bannermap.lab.data import Pictures
 from bannermap.lab.figures import choices
 from bannermap.lab.fitting import Configuration
-from bannermap.lab.search import Trial
 from bannermap.lab.strategies import STRATEGIES, Fitted, Strategy, Tools
+from bannermap.lab.trials import Trial
 from bannermap.platform.config import load_settings
 from bannermap.platform.memory import jvm_process, peak_memory
 from bannermap.platform.session import build_session

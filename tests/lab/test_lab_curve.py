@@ -103,7 +103,7 @@ def test_a_comparison_whose_curve_had_no_time_says_that_the_budget_bound(monkeyp
         return figures(*given)
 
     monkeypatch.setattr("bannermap.lab.comparing.held_out_figures", slowly)
-    monkeypatch.setattr("bannermap.lab.comparing.Budget", lambda seconds: Budget(seconds, lambda: now[0]))
+    monkeypatch.setattr("bannermap.lab.comparing.Budget", lambda seconds, **_: Budget(seconds, lambda: now[0]))
     said: list[str] = []
     settings = SETTINGS.model_copy(update={"budget_s": 50.0, "curve_shares": (0.5,)})
     done = compare("enc", pictures(8, 300), None, settings, tools(), 1.0, said.append)

@@ -221,7 +221,7 @@ def test_encoders_are_compared_on_the_pictures_that_all_have(stored):
     assert found.known == ROWS - 40 and list(found.pictures) == [ENCODER, OTHER]
     one, other = found.pictures[ENCODER], found.pictures[OTHER]
     assert (one.names == other.names).all() and np.allclose(np.roll(one.vectors, 3, axis=1), other.vectors, atol=1e-6)
-    done = compare_all(found, context.settings, compare_strategies.GIVEN.tools(warehouse.spark, settings), lambda text: None)
+    done = compare_all(found, context.settings, compare_strategies.GIVEN.tools(warehouse.spark, settings), lambda text: None, {})
     chosen, again = (d.outcome.recommendation.chosen for d in done)
     assert chosen == again  # turning all vectors alike changes nothing
     open_choice = context.settings.model_copy(update={"lab": both.model_copy(update={"encoder_ids": ()})})
@@ -270,6 +270,42 @@ def test_a_file_of_vectors(stored, tmp_path):
         asked = settings.lab.model_copy(update={"targets": None, "pairs": None, name: "names.parquet"})
         with pytest.raises(ConfigError, match=f"lab.{name} names banners"):
             files_mode(compare_strategies.GIVEN).check(settings.model_copy(update={"lab": asked}))
+
+
+def test_what_is_compared_again_leaves_out_what_had_no_time_before(stored, tmp_path, capsys):
+    settings, warehouse, _ = stored
+    vectors, _ = planted(5, 150, spread=0.3)
+    table = pa.table({"content_hash": [f"h{i:03d}" for i in range(150)], "vector": vectors.tolist()})
+    pq.write_table(table, tmp_path / "vectors.parquet")
+    asked = {"targets": None, "pairs": None, "split": "banner", "strategies": ("recursive", "dbscan"), "curve_shares": ()}
+    values = {"embeddings": str(tmp_path / "vectors.parquet"), "out": str(tmp_path / "out")}
+    summary = tmp_path / "out" / "summary.json"
+
+    def again(change=None, **other):
+        if change:
+            summary.write_text(change(json.loads(summary.read_text())))
+        lab = settings.lab.model_copy(update={**asked, **other})
+        files_mode(compare_strategies.GIVEN).run(warehouse.spark, settings.model_copy(update={"lab": lab}), values)
+        (told,) = json.loads(summary.read_text())["encoders"]
+        untried = {c["name"] for c in told["configurations"] if c["status"] == "untried"}
+        return untried, told["left_out_for_want_of_time"], "repeats the comparison" in capsys.readouterr().out
+
+    def without_time(told):
+        (one,) = told["encoders"]
+        missed = next(c for c in one["configurations"] if c["strategy"] == "dbscan")
+        one["left_out_for_want_of_time"] = [f"{missed['name']} on {missed['rows']} pictures"]
+        return json.dumps(told)
+
+    assert again() == (set(), [], False)
+    assert again() == (set(), [], True)
+    untried, left_out, repeated = again(without_time)
+    assert len(untried) == 1 and repeated and left_out == [f"{untried.copy().pop()} on 105 pictures"]
+    assert again() == (untried, left_out, True)
+    assert again(budget_s=1e5) == (set(), [], False)
+    assert again(lambda told: json.dumps(told)[:-9]) == (set(), [], False)  # killed while it was written
+    assert again(lambda told: json.dumps(told | {"bannermap_version": "0"})) == (set(), [], False)
+    pq.write_table(table.slice(0, 149), tmp_path / "vectors.parquet")
+    assert again() == (set(), [], False)
 
 
 def test_assign_banners_takes_a_model_or_a_clustering():

@@ -17,12 +17,13 @@ from bannermap.lab.data import Pictures, held_out
 from bannermap.lab.figures import BETWEEN_CENTRES, Pairs, choices, figures, pair_figures
 from bannermap.lab.fitting import Configuration, fit
 from bannermap.lab.ranges import configurations
-from bannermap.lab.search import Comparing, compared, rung_rows
+from bannermap.lab.search import compared, rung_rows
 from bannermap.lab.separation import silhouette
 from bannermap.lab.sizes import Weights
 from bannermap.lab.strategies import STRATEGIES
 from bannermap.lab.strategies.interface import Fitted, Strategy
 from bannermap.lab.training import saved_model
+from bannermap.lab.trials import Comparing
 from bannermap.platform.settings import LabSettings
 
 WITHOUT_SPARK = ("recursive", "hdbscan", "dbscan")
@@ -129,7 +130,7 @@ def test_permutations_are_not_begun_without_time_for_them_and_measures_count(mon
         return {}
 
     monkeypatch.setattr("bannermap.lab.comparing.held_out_figures", measured)
-    monkeypatch.setattr("bannermap.lab.comparing.Budget", lambda seconds: Budget(seconds, lambda: now[0]))
+    monkeypatch.setattr("bannermap.lab.comparing.Budget", lambda seconds, **_: Budget(seconds, lambda: now[0]))
     done = compare("enc", found, None, settings, tools(), 1.0, lambda text: None)
     assert done.overrun_s >= 50.0 and told(done, settings)["overrun_s"] == done.overrun_s
 
@@ -139,6 +140,35 @@ def test_the_same_seed_gives_the_same_outcome():
     one, two = (compared(work(found, settings), configurations(found.vectors, settings)) for _ in range(2))
     assert [(t.name, t.status, t.score) for t in one.ranked] == [(t.name, t.status, t.score) for t in two.ranked]
     assert one.recommendation == two.recommendation
+
+
+def facts(outcome):
+    return [(t.name, t.status, t.rows, t.score) for t in outcome.ranked], {(t.name, t.status, t.rows) for t in outcome.trials}
+
+
+def test_where_the_budget_binds_a_comparison_is_repeated_by_what_was_left_out(monkeypatch):
+    monkeypatch.setattr("bannermap.lab.search.LEAST_RUNG_ROWS", 100)
+    monkeypatch.setattr("bannermap.lab.search.PROBE_ROWS", 10**6)  # timed by this clock all would seem slow
+    monkeypatch.setattr("bannermap.lab.fitting.time.monotonic", lambda: 0.0)  # a fit costs the looks at the clock round it
+    found = pictures(6, 600)
+    settings = LabSettings(mode="balanced", strategies=WITHOUT_SPARK, bootstrap_replicates=20)
+    tried, ticks, quick = configurations(found.vectors, settings), iter(range(10**6)), iter(np.arange(0.0, 1e6, 0.7))
+    given = work(found, settings, 24.0, lambda: next(ticks))
+    first, faster = compared(given, tried), compared(work(found, settings, 24.0, lambda: next(quick)), tried)
+    assert first.ranked and first.budget_bound and facts(faster) != facts(first)
+    again = compared(replace(given, budget=Budget(24.0, lambda: 0.0, first.left_out)), tried)
+    assert facts(again) == facts(first) and again.recommendation == first.recommendation
+    assert again.left_out == first.left_out
+
+
+def test_a_comparison_that_repeats_another_keeps_the_budget_too():
+    now = [0.0]
+    budget = Budget(10.0, lambda: now[0], {"b"})
+    now[0] = 9.0
+    assert budget.allows("a", 100.0) and not budget.allows("b", 0.0)
+    assert budget.part(0.95).allows("c", 100.0) and not budget.part(0.8).allows("d", 0.0)
+    now[0] = 10.5
+    assert not budget.allows("e", 0.0) and budget.left_out == {"b", "d", "e"}
 
 
 def test_samples_come_first_and_the_better_part_goes_on():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from bannermap.lab.strategies import Strategy
 
@@ -12,19 +12,59 @@ CAUTION = 1.3
 
 
 class Budget:
-    """Seconds that may pass, from its making on."""
+    """Seconds that may pass, from its making on, and what was left out for want of them.
 
-    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self.seconds, self.clock, self.began, self.bound = seconds, clock, clock(), False
+    What is left out follows from how fast the machine is, so a comparison could not be repeated by its seed alone. It can be by
+    what an earlier one left out: then only that is left out again, and the clock decides nothing until all the seconds are spent.
+    """
+
+    def __init__(
+        self, seconds: float, clock: Callable[[], float] = time.monotonic, earlier: Collection[str] | None = None
+    ) -> None:
+        """Begin.
+
+        Args:
+            seconds: that may pass.
+            clock: seconds that rise.
+            earlier: what the comparison that is repeated left out; None where none is.
+        """
+        self.seconds, self.earlier, self.clock, self.began = seconds, earlier, clock, clock()
+        self.left_out = set(earlier or ())
+
+    def part(self, share: float) -> Budget:
+        """A share of its seconds, from the same beginning; what is left out there is left out here."""
+        result = Budget(self.seconds * share, self.clock, self.earlier)
+        result.began, result.left_out = self.began, self.left_out
+        return result
+
+    @property
+    def repeats(self) -> bool:
+        """Whether it goes by what an earlier comparison left out."""
+        return self.earlier is not None
+
+    @property
+    def bound(self) -> bool:
+        """Whether anything was left out."""
+        return bool(self.left_out)
 
     def spent(self) -> float:
         """Seconds since it was made."""
         return self.clock() - self.began
 
-    def allows(self, estimate: float, share: float = 1.0) -> bool:
-        """Whether something of so many seconds may be started, within a share of the whole; notes where it may not."""
-        allowed = self.spent() + estimate * CAUTION <= self.seconds * share
-        self.bound |= not allowed
+    def allows(self, what: str, estimate: float, share: float = 1.0) -> bool:
+        """Whether something may be started; notes it where it may not.
+
+        Args:
+            what: a name of its own.
+            estimate: seconds that it will take.
+            share: of the whole, within which it has to end.
+        """
+        if self.earlier is None:
+            allowed = self.spent() + estimate * CAUTION <= self.seconds * share
+        else:
+            allowed = what not in self.earlier and self.spent() <= self.seconds
+        if not allowed:
+            self.left_out.add(what)
         return allowed
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,9 +15,10 @@ from bannermap.lab.data import Pictures, held_out
 from bannermap.lab.figures import Pairs, choices, figures, held_out_figures, pair_figures
 from bannermap.lab.fitting import Fit
 from bannermap.lab.ranges import MODES, configurations
-from bannermap.lab.search import Comparing, Outcome, Say, Trial, compared
+from bannermap.lab.search import compared
 from bannermap.lab.sizes import Weights, giant_warning
 from bannermap.lab.strategies import STRATEGIES, Tools
+from bannermap.lab.trials import Comparing, Outcome, Say, Trial
 from bannermap.platform.settings import LabSettings
 
 CURVE_SHARE = 0.85
@@ -44,6 +45,7 @@ class Compared:
         curve: learning curve of the recommended one.
         seconds: in all, with measures and curve.
         budget_s: that there were for all of it.
+        left_out: for want of time, of the search or of the curve: what another comparison needs to repeat this one.
     """
 
     encoder_id: str
@@ -55,6 +57,7 @@ class Compared:
     curve: Curve
     seconds: float
     budget_s: float
+    left_out: frozenset[str]
 
     @property
     def overrun_s(self) -> float:
@@ -63,12 +66,19 @@ class Compared:
 
     @property
     def budget_bound(self) -> bool:
-        """Whether anything was left out for want of time, of the search or of the curve."""
-        return self.outcome.budget_bound or self.curve.budget_bound
+        """Whether anything was left out for want of time."""
+        return bool(self.left_out)
 
 
 def compare(
-    encoder_id: str, pictures: Pictures, pairs: Pairs | None, settings: LabSettings, tools: Tools, share: float, say: Say
+    encoder_id: str,
+    pictures: Pictures,
+    pairs: Pairs | None,
+    settings: LabSettings,
+    tools: Tools,
+    share: float,
+    say: Say,
+    earlier: Collection[str] | None = None,
 ) -> Compared:
     """Compare strategies on one encoder's vectors.
 
@@ -80,12 +90,13 @@ def compare(
         tools: what strategies work with.
         share: of the budget that is this encoder's.
         say: tells a person how far it is.
+        earlier: what the comparison that is repeated left out; None where none is.
     """
     hidden = held_out(pictures, settings.test_share, settings.split, settings.seed)
     train, test = pictures.of(np.flatnonzero(~hidden)), pictures.of(np.flatnonzero(hidden))
     total = (settings.budget_s or MODES[settings.mode].budget_s) * share
-    budget = Budget(total)
-    work = Comparing(train.vectors, train.sizes, settings, tools, Budget(total * CURVE_SHARE), say)
+    budget = Budget(total, earlier=earlier)
+    work = Comparing(train.vectors, train.sizes, settings, tools, budget.part(CURVE_SHARE), say)
     outcome = _warned(compared(work, configurations(train.vectors, settings, train.sizes)), settings.max_cluster_share)
     known, labels = {}, {}
     for trial in outcome.trials:
@@ -93,7 +104,8 @@ def compare(
             measured = _measured(trial, trial.found, pictures, hidden, train, test, pairs, work.weights)
             labels[trial.name], known[trial.name] = measured
     curve = _curve(train, test, outcome, settings, tools, budget, say)
-    done = Compared(encoder_id, pictures, hidden, outcome, known, labels, curve, budget.spent(), total)
+    left_out = frozenset(budget.left_out)
+    done = Compared(encoder_id, pictures, hidden, outcome, known, labels, curve, budget.spent(), total, left_out)
     if done.overrun_s:
         say(f"{done.overrun_s:.0f} s over the whole budget of {total:.0f} s, with measures and the learning curve")
     return done
@@ -156,6 +168,8 @@ def told(done: Compared, settings: LabSettings) -> dict[str, Any]:
             "seconds": done.seconds,
             "budget_s": done.budget_s,
             "budget_bound": done.budget_bound,
+            "left_out_for_want_of_time": sorted(done.left_out),
+            "pictures_digest": done.pictures.digest(),
             "overrun_s": done.overrun_s,
             "recommended": chosen.chosen,
             "reason": chosen.reason,

@@ -12,8 +12,8 @@ from bannermap.lab.chance import adjusted_rand
 from bannermap.lab.data import Pictures
 from bannermap.lab.figures import held_out_figures
 from bannermap.lab.fitting import Configuration, Fit, fit, in_short
-from bannermap.lab.search import Say
 from bannermap.lab.strategies import STRATEGIES, Tools
+from bannermap.lab.trials import Say
 
 ENOUGH_AGREEMENT = 0.9
 """ARI with the fit of everything that a part needs to be enough."""
@@ -131,7 +131,7 @@ def learning_curve(
     full, found = whole.model.predict(test.vectors, test.sizes), []
     for by, rows in _parts(train, shares, seed):
         estimate = foretold_s(STRATEGIES[configuration.strategy], len(train), {1: whole.seconds}, len(rows), 1)
-        if budget.allows(estimate):
+        if budget.allows(f"learning curve on {len(rows)} pictures, by {by}", estimate):
             found.append(_fitted(by, train.of(rows), test, full, configuration, seed, tools))
         else:
             found.append(Missing(by, len(rows), "untried", f"no time was left (about {estimate:.0f} s)"))

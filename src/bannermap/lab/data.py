@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
@@ -40,6 +42,15 @@ class Pictures:
     def of(self, rows: np.ndarray) -> Pictures:
         """Some of them."""
         return Pictures(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+    def digest(self) -> str:
+        """32 hexadecimal digits, of all that there is of each, in this order."""
+        result = hashlib.blake2b(digest_size=16)
+        for field in fields(self):
+            values = getattr(self, field.name)
+            plain = json.dumps(values.tolist()).encode() if values.dtype == object else np.ascontiguousarray(values).tobytes()
+            result.update(plain)
+        return result.hexdigest()
 
     @property
     def sizes(self) -> Sizes:
@@ -133,8 +144,6 @@ def _systematic_shares(sizes: np.ndarray, wanted: int, draw: np.random.Generator
 
 
 def _draw_keys(names: np.ndarray, seed: int) -> np.ndarray:
-    import hashlib
-
     key = str(seed).encode()
     hashes = [int.from_bytes(hashlib.blake2b(str(n).encode(), digest_size=8, key=key).digest(), "little") for n in names]
     return np.array(hashes, np.uint64)  # by itself numpy makes floats of them, and near ones equal

@@ -6,7 +6,7 @@ import datetime
 import io
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +14,18 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import functions as F
 
+from bannermap import __version__
 from bannermap.lab import gathering as g
 from bannermap.lab.comparing import TRUST, Compared, compare, plain, told
 from bannermap.lab.encoders import EncoderChoice, best_encoder
 from bannermap.lab.naming import comparison_hash
 from bannermap.lab.page import Sheets, page
 from bannermap.lab.places import check_scatter
-from bannermap.lab.search import Say
+from bannermap.lab.repeating import REPEATED, earlier_left_out
 from bannermap.lab.sheets import Drawing, contact_sheets
 from bannermap.lab.strategies import Tools, check_mode, check_strategies, device_of
 from bannermap.lab.strategies.interface import NeighbourSearch, RecursiveClustering, ThemeMaker
+from bannermap.lab.trials import Say
 from bannermap.platform.cli import FileMode, Stage
 from bannermap.platform.config import settings_json
 from bannermap.platform.errors import ConfigError
@@ -84,16 +86,17 @@ def stage(given: Given) -> Stage:
             found = gathered_pictures(context, given, settings.sample_rows)
         with context.phase(PHASES[1]):
             tools = given.tools(warehouse.spark, context.settings)
-            done = compare_all(found, context.settings, tools, lambda text: say(f"{context.title}: {text}"))
-        with context.phase(PHASES[2]):
             name = f"{context.dt}-{comparison_hash(context.settings, found.pictures)}"
+            folder = f"{(settings.out or f'{warehouse.root}/lab').rstrip('/')}/{name}"
+            earlier = earlier_left_out(warehouse.spark, folder, name, found.pictures)
+            done = compare_all(found, context.settings, tools, lambda text: say(f"{context.title}: {text}"), earlier)
+        with context.phase(PHASES[2]):
             frames = result_frames(warehouse.spark, name, context.dt, done, _sequence(context, name))
             for table, frame in zip((LAB_RESULTS, LAB_LABELS), frames, strict=True):
                 warehouse.overwrite_partition(table, frame, comparison_id=name)
             if not warehouse.read_only:
-                out = (settings.out or f"{warehouse.root}/lab").rstrip("/")
                 sheets = contact_sheets(context, done, given.draw)
-                write_beside(warehouse.spark, f"{out}/{name}", name, context.dt, done, found.known, context.settings, sheets)
+                write_beside(warehouse.spark, folder, name, context.dt, done, found.known, context.settings, sheets)
                 context.run.metrics["mosaics"] = float(sum(map(len, sheets.values())))
         context.run.rows_in, context.run.rows_out = found.known, sum(len(d.pictures) for d in done)
         context.run.metrics["configurations_ranked"] = float(sum(len(d.outcome.ranked) for d in done))
@@ -110,8 +113,9 @@ def files_mode(given: Given) -> FileMode:
             say("left out: " + ", ".join(f"{count:,} {reason}" for reason, count in sorted(unusable.items())))
         nodes = {FILES_ENCODER: g.usable(checked)}
         found = g.gathered(nodes, [], [], settings.lab.sample_rows, settings.lab)
-        done = compare_all(found, settings, given.tools(spark, settings), say)
         out, name = values["out"].rstrip("/"), f"file-{comparison_hash(settings, nodes)}"
+        earlier = earlier_left_out(spark, out, name, found.pictures)
+        done = compare_all(found, settings, given.tools(spark, settings), say, earlier)
         frames = result_frames(spark, name, NO_DAY, done)
         for table, folder, frame in zip((FILE_LAB_RESULTS, FILE_LAB_LABELS), ("results", "labels_parquet"), frames, strict=True):
             table.select(frame).coalesce(1).write.mode("overwrite").parquet(f"{out}/{folder}")
@@ -145,12 +149,17 @@ def gathered_pictures(context: JobContext, given: Given, rows: int, encoders: tu
     return found
 
 
-def compare_all(found: g.Gathered, settings: Settings, tools: Tools, tell: Say) -> list[Compared]:
-    """Each encoder in turn, with its share of the time."""
+def compare_all(
+    found: g.Gathered, settings: Settings, tools: Tools, tell: Say, earlier: Mapping[str, Collection[str]]
+) -> list[Compared]:
+    """Each encoder in turn, with its share of the time; ``earlier`` is of `earlier_left_out`."""
     done = []
     for name, pictures in found.pictures.items():
         tell(f"{len(pictures):,} of {found.known:,} pictures, vectors by {name}")
-        done.append(compare(name, pictures, found.pairs, settings.lab, tools, 1.0 / len(found.pictures), tell))
+        share, known = 1.0 / len(found.pictures), earlier.get(name)
+        if known is not None:
+            tell(REPEATED.format(left_out=f"{len(known):,}" if known else "none"))
+        done.append(compare(name, pictures, found.pairs, settings.lab, tools, share, tell, known))
         tell(done[-1].outcome.recommendation.reason)
     if len(done) > 1:
         tell(chosen_encoder(done, settings).reason)
@@ -232,6 +241,7 @@ def write_beside(
         remove(spark, f"{folder}/{place}")  # of a former run, whose pictures may have been others
     summary = {
         "comparison_id": name,
+        "bannermap_version": __version__,
         "dt": None if day == NO_DAY else day.isoformat(),
         "pictures_known": known,
         "which_measure_to_trust": TRUST,

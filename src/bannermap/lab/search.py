@@ -7,28 +7,28 @@ that was started is not cut off. So that nobody's first one is started blindly, 
 it is fitted on many more; what can overrun is that probe, and a fit that takes longer than `budget.CAUTION` times its estimate.
 By how much is part of the outcome.
 
-The order of trying, and every fit, follow from the seed. While the budget does not bind, so does the whole outcome.
+The order of trying, and every fit, follow from the seed. While the budget does not bind, so does the whole outcome. Where it
+does, the outcome also follows from what was left out, which is noted: a comparison that repeats another leaves out the same, and
+times nobody before.
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from bannermap.lab.budget import Budget, Times, foretold_s
-from bannermap.lab.fitting import Configuration, Fit, fit, in_short
-from bannermap.lab.gates import AgainstPermuted, against_permuted, bootstrap_stability
-from bannermap.lab.models import Sizes
+from bannermap.lab.budget import Times, foretold_s
+from bannermap.lab.fitting import Configuration, in_short
+from bannermap.lab.passing import ranked_and_refused
 from bannermap.lab.ranges import MODES
 from bannermap.lab.recommending import Recommendation, Scored, bootstrap_scores, recommended, score
 from bannermap.lab.separation import silhouette
-from bannermap.lab.sizes import Weights
-from bannermap.lab.strategies import STRATEGIES, Tools
-from bannermap.platform.settings import LabSettings
+from bannermap.lab.strategies import STRATEGIES
+from bannermap.lab.trials import Comparing, Outcome, Trial, by_score
 
 LEAST_RUNG_ROWS = 1000
 """Rows of the smallest sample; a smaller one says little of small groups."""
@@ -38,97 +38,6 @@ FITS_SHARE = 0.6
 """Of the budget, until which fits are started; the rest is for gates, which fit again."""
 PROBE_ROWS = 500
 """On which a strategy is timed before a sample of more than twice as many."""
-LEAST_STABILITY = 2
-"""Bootstrap samples without which there is no stability."""
-
-Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Trial:
-    """What became of a configuration.
-
-    Attributes:
-        configuration: which.
-        status: ranked, gated (a gate refused it), dropped (others were better), failed, or untried (no time).
-        reason: in words, where it is not ranked.
-        rows: of its last fit, 0 without one.
-        seconds: of that fit.
-        measured_s: seconds of its silhouettes, which those of permuted labels take again.
-        found: that fit, where it was on all rows.
-        silhouettes: float64 (n,), of all rows where it was on all.
-        score: by the configured score; without stability until that is known. nan without a fit.
-        permuted: against permuted labels; None where it did not come to that.
-        stability: see `gates.bootstrap_stability`; empty where it did not come to that.
-    """
-
-    configuration: Configuration
-    status: str = "untried"
-    reason: str = ""
-    rows: int = 0
-    seconds: float = 0.0
-    measured_s: float = 0.0
-    found: Fit | None = None
-    silhouettes: np.ndarray = field(default_factory=lambda: np.empty(0))
-    score: float = float("nan")
-    permuted: AgainstPermuted | None = None
-    stability: np.ndarray = field(default_factory=lambda: np.empty(0))
-
-    @property
-    def name(self) -> str:
-        """Of its configuration."""
-        return self.configuration.name
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """All trials, ranked ones first and best first; the recommendation; seconds in all, and whether the budget cut any off."""
-
-    trials: tuple[Trial, ...]
-    recommendation: Recommendation
-    seconds: float
-    budget_s: float
-    budget_bound: bool
-
-    @property
-    def overrun_s(self) -> float:
-        """Seconds over the budget; 0 where it was kept."""
-        return max(0.0, self.seconds - self.budget_s)
-
-    @property
-    def ranked(self) -> list[Trial]:
-        """Best first."""
-        return [t for t in self.trials if t.status == "ranked"]
-
-
-@dataclass(frozen=True)
-class Comparing:
-    """Everything that a comparison works on.
-
-    Attributes:
-        vectors: float32 (n, d), unit rows.
-        sizes: of the pictures.
-        settings: of the lab.
-        tools: what strategies work with.
-        budget: the time.
-        say: tells a person how far it is.
-    """
-
-    vectors: np.ndarray
-    sizes: Sizes
-    settings: LabSettings
-    tools: Tools
-    budget: Budget
-    say: Say = print
-
-    @property
-    def weights(self) -> Weights:
-        """Of the composite."""
-        return Weights(**self.settings.composite.model_dump())
-
-    def fit(self, configuration: Configuration, rows: np.ndarray, seed: int) -> Fit:
-        """A configuration on some rows."""
-        return fit(self.vectors[rows], configuration, seed, self.tools, self.sizes.of(rows))
 
 
 def compared(work: Comparing, configurations: Sequence[Configuration]) -> Outcome:
@@ -139,14 +48,11 @@ def compared(work: Comparing, configurations: Sequence[Configuration]) -> Outcom
         configurations: in the order in which they are tried.
     """
     trials = _fitted_by_rungs(work, [Trial(c) for c in configurations])
-    whole = sorted((t for t in trials if t.found), key=_by_score)
+    ranked, refused = ranked_and_refused(work, [t for t in trials if t.found])
     others = [t for t in trials if not t.found]
-    gated = _all_gated(work, whole)
-    ranked, beyond = _cut(sorted((t for t in gated if t.status == "ranked"), key=_by_score), work.settings.top)
-    refused = [*beyond, *(t for t in gated if t.status != "ranked")]
     chosen = _recommendation(work, ranked)
     budget = work.budget
-    outcome = Outcome((*ranked, *refused, *others), chosen, budget.spent(), budget.seconds, budget.bound)
+    outcome = Outcome((*ranked, *refused, *others), chosen, budget.spent(), budget.seconds, frozenset(budget.left_out))
     if outcome.overrun_s:
         work.say(f"{outcome.overrun_s:.0f} s over the budget of {budget.seconds:.0f} s: a fit took longer than was foreseen")
     return outcome
@@ -160,17 +66,14 @@ def rung_rows(rows: int, rungs: int) -> list[int]:
     return result
 
 
-def _by_score(trial: Trial) -> tuple[float, str]:
-    return (-trial.score if np.isfinite(trial.score) else np.inf, trial.name)
-
-
 def _fitted_by_rungs(work: Comparing, trials: list[Trial]) -> list[Trial]:
     """Trials in their order; those that came through all rungs have a fit of all rows."""
     total, mode = len(work.vectors), MODES[work.settings.mode]
     order = np.random.default_rng(work.settings.seed).permutation(total)
     sizes, going = rung_rows(total, mode.rungs), trials
     done: list[Trial] = []
-    times = _probed(work, trials, np.sort(order[:PROBE_ROWS])) if sizes[0] > 2 * PROBE_ROWS else Times()
+    unknown = sizes[0] > 2 * PROBE_ROWS and not work.budget.repeats
+    times = _probed(work, trials, np.sort(order[:PROBE_ROWS])) if unknown else Times()
     for number, rows in enumerate(sizes):
         work.say(f"{len(going)} configurations on {rows:,} of {total:,} pictures")
         tried = [_fitted(work, t, np.sort(order[:rows]), f"{i} of {len(going)}", times) for i, t in enumerate(going, 1)]
@@ -191,7 +94,7 @@ def _probed(work: Comparing, trials: Sequence[Trial], rows: np.ndarray) -> Times
     times = Times()
     for trial in trials:
         strategy, began = trial.configuration.strategy, 0.0
-        if strategy in times or not work.budget.allows(0.0, FITS_SHARE):
+        if strategy in times or not work.budget.allows(f"timing of {strategy}", 0.0, FITS_SHARE):
             continue
         for _ in range(2):
             began = work.budget.spent()
@@ -217,7 +120,7 @@ def _estimate(trial: Trial, rows: int, times: Times) -> float:
 
 def _fitted(work: Comparing, trial: Trial, rows: np.ndarray, place: str, times: Times) -> Trial:
     estimate = _estimate(trial, len(rows), times)
-    if not work.budget.allows(estimate, FITS_SHARE):
+    if not work.budget.allows(f"{trial.name} on {len(rows)} pictures", estimate, FITS_SHARE):
         why = f"no time was left for {len(rows):,} pictures (about {estimate:.0f} s)" if estimate else "no time was left"
         return replace(trial, status="untried", reason=why)
     try:
@@ -238,7 +141,7 @@ def _fitted(work: Comparing, trial: Trial, rows: np.ndarray, place: str, times: 
 
 def _kept(tried: list[Trial]) -> tuple[list[Trial], list[Trial]]:
     """Those that go on, in their order, and those that do not: the best third, and the best of each strategy."""
-    alive = sorted((t for t in tried if t.rows and not t.reason), key=_by_score)
+    alive = sorted((t for t in tried if t.rows and not t.reason), key=by_score)
     going = {t.name for t in alive[: max(1, round(len(alive) * KEPT_SHARE))]}
     first = {t.configuration.strategy: t.name for t in alive[::-1]}  # the last to be noted is the best
     going |= set(first.values())
@@ -249,59 +152,6 @@ def _kept(tried: list[Trial]) -> tuple[list[Trial], list[Trial]]:
         if t.name not in going
     ]
     return [t for t in tried if t.name in going], dropped
-
-
-def _all_gated(work: Comparing, whole: Sequence[Trial]) -> list[Trial]:
-    """Trials through the gates, best first, until no other can come among the top: stability only ever lowers a score."""
-    gated: list[Trial] = []
-    for trial in whole:
-        best = sorted((t.score for t in gated if t.status == "ranked"), reverse=True)[: work.settings.top]
-        if len(best) == work.settings.top and best[-1] >= trial.score:
-            gated.append(replace(trial, status="dropped", reason=f"not among the {work.settings.top} best"))
-        else:
-            gated.append(_gated(work, trial))
-    return gated
-
-
-def _cut(passed: Sequence[Trial], top: int) -> tuple[list[Trial], list[Trial]]:
-    """The best, and those behind them: stability can take a score below that of one that came later."""
-    behind = enumerate(passed[top:], top + 1)
-    return list(passed[:top]), [replace(t, status="dropped", reason=f"place {n}: not among the {top} best") for n, t in behind]
-
-
-def _gated(work: Comparing, trial: Trial) -> Trial:
-    """With its stability in its score, and ranked where it clears both gates."""
-    gate, labels = work.settings.gate, trial.found.labels if trial.found else np.empty(0, np.int64)
-    if not work.budget.allows(trial.measured_s * gate.permutations):
-        return replace(trial, status="untried", reason="no time was left for the silhouettes of permuted labels")
-    value = float(np.nanmean(trial.silhouettes)) if np.isfinite(trial.silhouettes).any() else float("nan")
-    permuted = against_permuted(work.vectors, labels, value, gate.permutations, work.settings.seed)
-    trial = replace(trial, permuted=permuted)
-    if not permuted.cleared(gate.min_deviations):
-        return replace(trial, status="gated", reason="its silhouette is not above that of permuted labels")
-    replicates = MODES[work.settings.mode].stability
-    while replicates >= LEAST_STABILITY and not work.budget.allows(trial.seconds * replicates):
-        replicates -= 1
-    if replicates < LEAST_STABILITY:
-        return replace(trial, status="untried", reason=f"no time was left for its stability (about {trial.seconds:.0f} s each)")
-    try:
-        stability = bootstrap_stability(
-            lambda rows, seed: work.fit(trial.configuration, rows, seed).labels, labels, replicates, work.settings.seed
-        )
-    except Exception as error:  # as above: what a library makes of one sample must not cost what is known of the others
-        return replace(trial, status="failed", reason=f"on a bootstrap sample: {in_short(error)}")
-    return _with_stability(work, trial, labels, stability)
-
-
-def _with_stability(work: Comparing, trial: Trial, labels: np.ndarray, stability: np.ndarray) -> Trial:
-    scored = Scored(trial.name, labels, trial.silhouettes, stability)
-    trial = replace(trial, stability=stability, score=score(scored, work.settings.rank_by, work.weights))
-    work.say(f"{trial.name}: stability {stability.mean():.3f}, score {trial.score:.3f}")
-    least = work.settings.gate.min_stability
-    if stability.mean() < least:
-        why = f"its stability {stability.mean():.2f} is below lab.gate.min_stability {least:.2f}"
-        return replace(trial, status="gated", reason=why)
-    return replace(trial, status="ranked")
 
 
 def _recommendation(work: Comparing, ranked: Sequence[Trial]) -> Recommendation:
