@@ -23,19 +23,33 @@ is 48 MB with one compiler, and a thread that sweeps it takes a seventh of all p
 
 JVM = f"{BARE_JVM} -XX:SharedArchiveFile={ARCHIVE} -Xlog:cds=off -Xlog:class+path=off"
 
-INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
-"""Plans of a few rows never earn the source that Spark would write and compile for them, a third of the processor time of
-a test that runs stages. The test on a cluster compiles, and compares its tables with those of one that interprets."""
+QUICK = {
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.databricks.delta.stats.collect": "false",
+    "spark.sql.ui.explainMode": "simple",
+}
+"""Plans of a few rows never earn what Spark spends on large ones: source that it writes and compiles, a third of the processor
+time of a test that runs stages; plans made anew after each stage, statistics of each file, and plans told in full to a page that
+nobody has open, a quarter of what is left. The test on a cluster has `DEFAULTS`, and compares its tables with those of one that
+has these."""
 
-COMPILED = {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK"}
-"""What Spark has by default."""
+DEFAULTS = {
+    "spark.sql.codegen.wholeStage": "true",
+    "spark.sql.codegen.factoryMode": "FALLBACK",
+    "spark.sql.adaptive.enabled": "true",
+    "spark.databricks.delta.stats.collect": "true",
+    "spark.sql.ui.explainMode": "formatted",
+}
+"""What Spark and Delta have of these by themselves."""
 
 SMALL = {
     "spark.master": "local[2]",
     "spark.ui.enabled": "false",
     "spark.sql.shuffle.partitions": "2",
     "spark.driver.extraJavaOptions": JVM,
-    **INTERPRETED,
+    **QUICK,
 }
 
 

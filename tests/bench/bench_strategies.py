@@ -235,20 +235,22 @@ def run_planted(given: argparse.Namespace, settings: Settings, tools: Tools) -> 
     return lines + [f"| {m} | {np.mean(v):.3f} | {np.mean(np.array(v) <= NEAR):.0%} |" for m, v in rows]
 
 
-def run_sets(sets: dict[str, Pictures], settings: Settings, tools: Tools) -> tuple[list[str], list[Compared]]:
-    """One table over sets."""
+def run_sets(
+    sets: dict[str, Pictures], settings: Settings, tools: Tools, earlier: frozenset[str] | None = None
+) -> tuple[list[str], list[Compared]]:
+    """One table over sets; ``earlier`` as in `compare`."""
     lines, all_done = [HEAD, "|---" * (HEAD.count("|") - 1) + "|"], []
     for name, pictures in sets.items():
         began, own = time.monotonic(), [os.getpid(), *([jvm_process(tools.spark)] if tools.spark else [])]
         with peak_memory(own) as peak:
-            done = compare(name, pictures, None, settings.lab, tools, 1.0, lambda text: print(text, flush=True))
+            done = compare(name, pictures, None, settings.lab, tools, 1.0, lambda text: print(text, flush=True), earlier)
         lines += best_of_each(name, done, time.monotonic() - began, peak.mb)
         all_done.append(done)
     return lines, all_done
 
 
 def run_large(given: argparse.Namespace, settings: Settings, tools: Tools) -> list[str]:
-    """Seconds against the budget; with --twice, whether the same seed gave the same labels."""
+    """Seconds against the budget; with --twice, whether the comparison repeated gave the same labels."""
     world = planted(given.rows, given.dimensions, 3)
     vectors = np.concatenate([world.rows(low, min(low + 20_000, given.rows)) for low in range(0, given.rows, 20_000)])
     pictures = pictures_of(vectors, alone(world.group_of))
@@ -260,10 +262,12 @@ def run_large(given: argparse.Namespace, settings: Settings, tools: Tools) -> li
         f"{spent:.0f} s of {budget:.0f} s for fits and gates; not tried for want of time: {', '.join(untried) or 'nothing'}."
     )
     if given.twice:
-        again = run_sets({"again": pictures}, settings, tools)[1][0]
+        again = run_sets({"again": pictures}, settings, tools, first[0].left_out)[1][0]
         same = [n for n, labels in first[0].labels.items() if n in again.labels and (labels == again.labels[n]).all()]
-        lines.append(f"Again: {len(same)} of {len(first[0].labels)} labellings equal, the same choice: "
-                     f"{again.outcome.recommendation.chosen == first[0].outcome.recommendation.chosen}.")  # fmt: skip
+        lines.append(f"Again, leaving out the same {len(first[0].left_out)} and {len(again.left_out - first[0].left_out)} more: "
+                     f"{len(same)} of {len(first[0].labels)} labellings equal, of {len(again.labels)}; the same choice: "
+                     f"{again.outcome.recommendation.chosen == first[0].outcome.recommendation.chosen}; "
+                     f"{again.seconds:.0f} s after {first[0].seconds:.0f} s of {again.budget_s:.0f} s.")  # fmt: skip
     return lines
 
 

@@ -19,7 +19,7 @@ import pytest
 from faulty_proxy import ANY, Weather, faulty_proxy
 from processes import ROOT, checksums, complete, overlay, start
 from s3_server import download, running_s3, s3_jars, upload, variables
-from small_spark import COMPILED
+from small_spark import DEFAULTS
 from standalone import Cluster, on_cluster, running_cluster
 
 from bannermap.launcher.packing import ARCHIVE_NAME, PYTHON_THERE, pack
@@ -137,7 +137,7 @@ def test_a_day_on_a_cluster_and_s3_gives_the_tables_of_one_process_though_execut
     s3_jars()
     world, back, day = Path(settings.paths.banner_log).parent, tmp_path / "back", days_of(settings.sample)[-1]
     address = upload(s3, after_first_day, "moved")
-    spread = overlay(world, tmp_path / "spread", of_archive(cluster, installed) | COMPILED, address)
+    spread = overlay(world, tmp_path / "spread", of_archive(cluster, installed) | DEFAULTS, address)
     weather.kind, weather.share = ANY, 0.005
     started = partial(start, "daily_pipeline", spread, day, python=installed.python, home=installed.home)
     job = started(PYSPARK_PYTHON=PYTHON_THERE)

@@ -284,6 +284,7 @@ def test_what_is_compared_again_leaves_out_what_had_no_time_before(stored, tmp_p
     def again(change=None, **other):
         if change:
             summary.write_text(change(json.loads(summary.read_text())))
+            (tmp_path / "out" / ".summary.json.crc").unlink()  # Hadoop's, of the text before
         lab = settings.lab.model_copy(update={**asked, **other})
         files_mode(compare_strategies.GIVEN).run(warehouse.spark, settings.model_copy(update={"lab": lab}), values)
         (told,) = json.loads(summary.read_text())["encoders"]
@@ -299,7 +300,7 @@ def test_what_is_compared_again_leaves_out_what_had_no_time_before(stored, tmp_p
     assert again() == (set(), [], False)
     assert again() == (set(), [], True)
     untried, left_out, repeated = again(without_time)
-    assert len(untried) == 1 and repeated and left_out == [f"{untried.copy().pop()} on 105 pictures"]
+    assert repeated and len(left_out) == 1 and [f"{name} on" in left_out[0] for name in untried] == [True]
     assert again() == (untried, left_out, True)
     assert again(budget_s=1e5) == (set(), [], False)
     assert again(lambda told: json.dumps(told)[:-9]) == (set(), [], False)  # killed while it was written
