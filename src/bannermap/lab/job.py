@@ -108,11 +108,13 @@ def files_mode(given: Given) -> FileMode:
     """The stage on a file of vectors."""
 
     def run(spark: SparkSession, settings: Settings, values: Mapping[str, str]) -> None:
-        checked = g.checked(g.nodes_of_files(spark, values["embeddings"]).persist())
+        stored = g.nodes_of_files(spark, values["embeddings"]).persist()
+        checked = g.checked(stored)
         if unusable := g.faults(checked):
             say("left out: " + ", ".join(f"{count:,} {reason}" for reason, count in sorted(unusable.items())))
         nodes = {FILES_ENCODER: g.usable(checked)}
         found = g.gathered(nodes, [], [], settings.lab.sample_rows, settings.lab)
+        stored.unpersist()
         out, name = values["out"].rstrip("/"), f"file-{comparison_hash(settings, nodes)}"
         earlier = earlier_left_out(spark, out, name, found.pictures)
         done = compare_all(found, settings, given.tools(spark, settings), say, earlier)
