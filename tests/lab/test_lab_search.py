@@ -214,12 +214,37 @@ def test_a_fit_that_would_not_fit_is_never_started_and_what_overran_is_said(monk
         monkeypatch.setattr(f"bannermap.lab.{place}.STRATEGIES", {"slow": Strategy("slow", "", slow, growth=2.0)})
     monkeypatch.setattr("bannermap.lab.fitting.time.monotonic", lambda: now[0])
     found, said = pictures(6, 4400), []
-    given = replace(work(found, LabSettings(mode="fast", bootstrap_replicates=20), 40.0, lambda: now[0]), say=said.append)
+    given = replace(work(found, LabSettings(mode="fast", bootstrap_replicates=20), 80.0, lambda: now[0]), say=said.append)
     outcome = compared(given, [Configuration("slow", {"n": n}) for n in range(8)])
-    assert started == [500, 500, 1100, 1100, 1100] and outcome.seconds <= 40.0 and outcome.overrun_s == 0.0
+    assert started == [500, 500, 1100, 1100, 1100] and outcome.seconds <= 80.0 and outcome.overrun_s == 0.0
     assert {t.status for t in outcome.trials} == {"untried", "dropped"} and outcome.budget_bound
     late = replace(given, budget=Budget(0.5, lambda: now[0]))  # less than a probe takes
     assert compared(late, [Configuration("slow")]).overrun_s > 0 and "over the budget" in said[-1]
+
+
+@pytest.mark.parametrize(
+    "fixed_s, growing_s, begun",
+    [
+        (2.0, 0.001, [500, 500, 2000, 4000, 16000]),  # taken to grow, it would take 128 s on 4,000, and 120 s are for fits
+        (0.0, 2.0, [500, 500, 2000]),  # it does grow
+        (0.0, 0.1, [500, 500, 4000]),  # on 16,000 rows it would take 102 s
+    ],
+)
+def test_what_does_not_grow_with_the_rows_is_found_out_step_by_step(monkeypatch, fixed_s, growing_s, begun):
+    now, started = [0.0], []
+
+    def slow(vectors, parameters, seed, given):
+        now[0] += fixed_s + growing_s * (len(vectors) / 500) ** 2
+        started.append(len(vectors))
+        return Fitted(np.zeros(len(vectors), np.int64), None)  # one cluster: no gate lets it pass
+
+    for place in ("fitting", "search"):
+        monkeypatch.setattr(f"bannermap.lab.{place}.STRATEGIES", {"slow": Strategy("slow", "", slow, growth=2.0)})
+    monkeypatch.setattr("bannermap.lab.fitting.time.monotonic", lambda: now[0])
+    given = work(pictures(6, 16_000), LabSettings(mode="fast", bootstrap_replicates=20), 200.0, lambda: now[0])
+    outcome = compared(given, [Configuration("slow")])
+    assert started == begun and outcome.overrun_s == 0.0
+    assert (outcome.trials[0].status == "untried") == (begun[-1] < 16_000)
 
 
 @pytest.mark.parametrize(

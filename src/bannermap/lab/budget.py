@@ -59,13 +59,14 @@ class Budget:
             estimate: seconds that it will take.
             share: of the whole, within which it has to end.
         """
-        if self.earlier is None:
-            allowed = self.spent() + estimate * CAUTION <= self.seconds * share
-        else:
-            allowed = what not in self.earlier and self.spent() <= self.seconds
+        allowed = self.fits(estimate, share) if self.earlier is None else what not in self.earlier and self.fits(0.0)
         if not allowed:
             self.left_out.add(what)
         return allowed
+
+    def fits(self, estimate: float, share: float = 1.0) -> bool:
+        """Whether what takes so many seconds would end within a share of the whole."""
+        return self.spent() + estimate * CAUTION <= self.seconds * share
 
 
 class Times:

@@ -4,7 +4,8 @@ Successive halving (Jamieson and Talwalkar 2016): every configuration is fitted 
 strategy, go on to four times as many rows, until these are all. A fit is not started when its time, by the one before, the
 strategy's growth and the number of clusters, would not fit into what is left; what was not tried is part of the outcome. A fit
 that was started is not cut off. So that nobody's first one is started blindly, each strategy is timed on `PROBE_ROWS` rows before
-it is fitted on many more; what can overrun is that probe, and a fit that takes longer than `budget.CAUTION` times its estimate.
+it is fitted on many more, and where that says that there is no time, on more rows step by step; what can overrun is that probe,
+and a fit that takes longer than `budget.CAUTION` times its estimate.
 By how much is part of the outcome.
 
 The order of trying, and every fit, follow from the seed. While the budget does not bind, so does the whole outcome. Where it
@@ -17,7 +18,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -35,7 +36,8 @@ LEAST_RUNG_ROWS = 1000
 RUNG_GROWTH = 4
 KEPT_SHARE = 1 / 3
 FITS_SHARE = 0.6
-"""Of the budget, until which fits are started; the rest is for gates, which fit again."""
+"""Of the budget, until which fits are started; the rest is for gates, which fit again. Each rung has an equal part of it, as its
+authors have it: else the first one, where most is tried, would leave nothing for all rows."""
 PROBE_ROWS = 500
 """On which a strategy is timed before a sample of more than twice as many."""
 
@@ -76,7 +78,8 @@ def _fitted_by_rungs(work: Comparing, trials: list[Trial]) -> list[Trial]:
     times = _probed(work, trials, np.sort(order[:PROBE_ROWS])) if unknown else Times()
     for number, rows in enumerate(sizes):
         work.say(f"{len(going)} configurations on {rows:,} of {total:,} pictures")
-        tried = [_fitted(work, t, np.sort(order[:rows]), f"{i} of {len(going)}", times) for i, t in enumerate(going, 1)]
+        rung = Rung(np.sort(order[:rows]), FITS_SHARE * (number + 1) / len(sizes), times)
+        tried = [_fitted(work, t, rung, f"{i} of {len(going)}") for i, t in enumerate(going, 1)]
         if rows == total:
             return done + tried
         going, dropped = _kept(tried)
@@ -85,22 +88,27 @@ def _fitted_by_rungs(work: Comparing, trials: list[Trial]) -> list[Trial]:
     return done
 
 
+@dataclass(frozen=True)
+class Rung:
+    """What trials of one rung share: int64 rows, ascending; the share of the budget by which they have to end; times so far."""
+
+    rows: np.ndarray
+    share: float
+    times: Times
+
+
 def _probed(work: Comparing, trials: Sequence[Trial], rows: np.ndarray) -> Times:
-    """Of each strategy the time of its first configuration on few rows; what fails here will say so when it is tried.
+    """Of each strategy the time of its first configuration on few rows.
 
     The second fit is timed: the first also takes what happens once, imports and compilers, which many times the rows would seem
     to take many times.
     """
     times = Times()
     for trial in trials:
-        strategy, began = trial.configuration.strategy, 0.0
-        if strategy in times or not work.budget.allows(f"timing of {strategy}", 0.0, FITS_SHARE):
-            continue
-        for _ in range(2):
-            began = work.budget.spent()
-            with contextlib.suppress(Exception):
-                work.fit(trial.configuration, rows, work.settings.seed)
-        times.note(strategy, len(rows), _clusters(trial, len(rows)), work.budget.spent() - began)
+        strategy = trial.configuration.strategy
+        if strategy not in times and work.budget.allows(f"timing of {strategy}", 0.0, FITS_SHARE):
+            for _ in range(2):
+                _time(work, trial, rows, times)
     return times
 
 
@@ -118,9 +126,33 @@ def _estimate(trial: Trial, rows: int, times: Times) -> float:
     return foretold_s(strategy, known, taken, rows, clusters) if taken else 0.0
 
 
-def _fitted(work: Comparing, trial: Trial, rows: np.ndarray, place: str, times: Times) -> Trial:
-    estimate = _estimate(trial, len(rows), times)
-    if not work.budget.allows(f"{trial.name} on {len(rows)} pictures", estimate, FITS_SHARE):
+def _estimate_by_steps(work: Comparing, trial: Trial, rung: Rung) -> float:
+    """`_estimate`; where that would leave a strategy's first fit out, by fits on `RUNG_GROWTH` times as many rows, step by step.
+
+    Most of what a fit by Spark takes on few rows does not grow with them at all: stretched over many times the rows at once,
+    minutes would become hours.
+    """
+    name, rows, times = trial.configuration.strategy, rung.rows, rung.times
+    while True:
+        estimate, step = _estimate(trial, len(rows), times), times.of(name)[0] * RUNG_GROWTH
+        if trial.rows or work.budget.repeats or not 0 < step < len(rows) or work.budget.fits(estimate, rung.share):
+            return estimate
+        if not work.budget.allows(f"timing of {name} on {step} pictures", _estimate(trial, step, times), rung.share):
+            return estimate
+        _time(work, trial, rows[:: len(rows) // step][:step], times)
+
+
+def _time(work: Comparing, trial: Trial, rows: np.ndarray, times: Times) -> None:
+    """A fit for the sake of its seconds; what fails here will say so when it is tried."""
+    began = work.budget.spent()
+    with contextlib.suppress(Exception):
+        work.fit(trial.configuration, rows, work.settings.seed)
+    times.note(trial.configuration.strategy, len(rows), _clusters(trial, len(rows)), work.budget.spent() - began)
+
+
+def _fitted(work: Comparing, trial: Trial, rung: Rung, place: str) -> Trial:
+    rows, times, estimate = rung.rows, rung.times, _estimate_by_steps(work, trial, rung)
+    if not work.budget.allows(f"{trial.name} on {len(rows)} pictures", estimate, rung.share):
         why = f"no time was left for {len(rows):,} pictures (about {estimate:.0f} s)" if estimate else "no time was left"
         return replace(trial, status="untried", reason=why)
     try:
@@ -140,7 +172,10 @@ def _fitted(work: Comparing, trial: Trial, rows: np.ndarray, place: str, times: 
 
 
 def _kept(tried: list[Trial]) -> tuple[list[Trial], list[Trial]]:
-    """Those that go on, in their order, and those that do not: the best third, and the best of each strategy."""
+    """Those that go on, best first, and those that do not: the best third, and the best of each strategy.
+
+    Best first, since time may run out.
+    """
     alive = sorted((t for t in tried if t.rows and not t.reason), key=by_score)
     going = {t.name for t in alive[: max(1, round(len(alive) * KEPT_SHARE))]}
     first = {t.configuration.strategy: t.name for t in alive[::-1]}  # the last to be noted is the best
@@ -151,7 +186,7 @@ def _kept(tried: list[Trial]) -> tuple[list[Trial], list[Trial]]:
         for t in tried
         if t.name not in going
     ]
-    return [t for t in tried if t.name in going], dropped
+    return [t for t in alive if t.name in going], dropped
 
 
 def _recommendation(work: Comparing, ranked: Sequence[Trial]) -> Recommendation:
