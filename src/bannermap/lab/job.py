@@ -87,7 +87,8 @@ def stage(given: Given) -> Stage:
             done = compare_all(found, context.settings, tools, lambda text: say(f"{context.title}: {text}"))
         with context.phase(PHASES[2]):
             name = f"{context.dt}-{comparison_hash(context.settings, found.pictures)}"
-            frames = result_frames(warehouse.spark, name, context.dt, done, _sequence(context, name))
+            clustering = settings_json(context.settings.clustering)
+            frames = result_frames(warehouse.spark, name, context.dt, done, clustering, _sequence(context, name))
             for table, frame in zip((LAB_RESULTS, LAB_LABELS), frames, strict=True):
                 warehouse.overwrite_partition(table, frame, comparison_id=name)
             if not warehouse.read_only:
@@ -112,7 +113,7 @@ def files_mode(given: Given) -> FileMode:
         found = g.gathered(nodes, [], [], settings.lab.sample_rows, settings.lab)
         done = compare_all(found, settings, given.tools(spark, settings), say)
         out, name = values["out"].rstrip("/"), f"file-{comparison_hash(settings, nodes)}"
-        frames = result_frames(spark, name, NO_DAY, done)
+        frames = result_frames(spark, name, NO_DAY, done, settings_json(settings.clustering))
         for table, folder, frame in zip((FILE_LAB_RESULTS, FILE_LAB_LABELS), ("results", "labels_parquet"), frames, strict=True):
             table.select(frame).coalesce(1).write.mode("overwrite").parquet(f"{out}/{folder}")
         write_beside(spark, out, name, NO_DAY, done, found.known, settings)
@@ -173,10 +174,10 @@ def _sequence(context: JobContext, name: str) -> int:
 
 
 def result_frames(
-    spark: SparkSession, name: str, day: datetime.date, done: list[Compared], sequence: int = 1
+    spark: SparkSession, name: str, day: datetime.date, done: list[Compared], clustering: str, sequence: int = 1
 ) -> tuple[DataFrame, DataFrame]:
-    """Rows of `LAB_RESULTS` and `LAB_LABELS`."""
-    key = {"comparison_id": name, "dt": day, "sequence": sequence}
+    """Rows of `LAB_RESULTS` and `LAB_LABELS`; ``clustering`` is the section that was gone by, as JSON."""
+    key = {"comparison_id": name, "dt": day, "sequence": sequence, "clustering": clustering}
     results = [tuple({**key, **row}[c] for c in LAB_RESULTS.columns) for d in done for row in _result_rows(d)]
     labels = [_label_table(name, d, trial) for d in done for trial in d.labels]
     empty = spark.createDataFrame([], LAB_LABELS.schema)
