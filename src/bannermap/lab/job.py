@@ -151,7 +151,7 @@ def compare_all(found: g.Gathered, settings: Settings, tools: Tools, tell: Say) 
     done = []
     for name, pictures in found.pictures.items():
         tell(f"{len(pictures):,} of {found.known:,} pictures, vectors by {name}")
-        done.append(compare(name, pictures, found.pairs, settings.lab, tools, 1.0 / len(found.pictures), tell))
+        done.append(compare(name, pictures, found.pairs, settings.lab, tools, 1.0 / len(found.pictures), tell, found.targets))
         tell(done[-1].outcome.recommendation.reason)
     if len(done) > 1:
         tell(chosen_encoder(done, settings).reason)
