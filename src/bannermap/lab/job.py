@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import io
 import json
 from collections import Counter
@@ -17,8 +18,9 @@ from pyspark.sql import functions as F
 from bannermap.lab import gathering as g
 from bannermap.lab.comparing import TRUST, Compared, compare, plain, told
 from bannermap.lab.encoders import EncoderChoice, best_encoder
-from bannermap.lab.naming import comparison_hash
-from bannermap.lab.page import Sheets, page
+from bannermap.lab.mosaics import Sheets
+from bannermap.lab.naming import comparison_hash, file_name
+from bannermap.lab.page import page
 from bannermap.lab.places import check_scatter
 from bannermap.lab.search import Say
 from bannermap.lab.sheets import Drawing, contact_sheets
@@ -32,6 +34,7 @@ from bannermap.platform.runs import JobContext, say
 from bannermap.platform.sequences import next_sequence
 from bannermap.platform.settings import Settings
 from bannermap.platform.tables import FILE_LAB_LABELS, FILE_LAB_RESULTS, LAB_LABELS, LAB_RESULTS, NO_DAY
+from bannermap.platform.threads import at_once
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -95,7 +98,7 @@ def stage(given: Given) -> Stage:
                 out = (settings.out or f"{warehouse.root}/lab").rstrip("/")
                 sheets = contact_sheets(context, done, given.draw)
                 write_beside(warehouse.spark, f"{out}/{name}", name, context.dt, done, found.known, context.settings, sheets)
-                context.run.metrics["mosaics"] = float(sum(map(len, sheets.values())))
+                context.run.metrics["mosaics"] = float(sum(map(len, sheets.mosaics.values())))
         context.run.rows_in, context.run.rows_out = found.known, sum(len(d.pictures) for d in done)
         context.run.metrics["configurations_ranked"] = float(sum(len(d.outcome.ranked) for d in done))
 
@@ -216,6 +219,12 @@ def _label_table(name: str, done: Compared, trial: str) -> pa.Table:
     return pa.table({**columns, "node_id": ids, "label": given, "held_out": pa.array(done.hidden)})
 
 
+def _mosaics_told(sheets: Sheets, encoder_id: str) -> dict[str, Any]:
+    """Of the recommended configuration; null where nothing was drawn, as of plain files."""
+    left_out = sheets.left_out.get(encoder_id)
+    return {"mosaics_left_out": vars(left_out) if left_out else None}
+
+
 def write_beside(
     spark: SparkSession,
     folder: str,
@@ -228,8 +237,9 @@ def write_beside(
 ) -> None:
     """index.html, summary.json, mosaics/*.webp, and labels/*.npy: int64, -1 for outliers, in the order of node_ids of the
     index.json beside."""
-    parts = [told(d, settings.lab) for d in done]
-    for place in (f"{part}/{_file_name(d.encoder_id)}" for part in ("labels", "mosaics") for d in done):
+    sheets = sheets or Sheets()
+    parts = [told(d, settings.lab) | _mosaics_told(sheets, d.encoder_id) for d in done]
+    for place in (f"{part}/{file_name(d.encoder_id)}" for part in ("labels", "mosaics") for d in done):
         remove(spark, f"{folder}/{place}")  # of a former run, whose pictures may have been others
     summary = {
         "comparison_id": name,
@@ -241,21 +251,19 @@ def write_beside(
         "settings": json.loads(settings_json(settings.lab)),
     }
     for d in done:
-        place = f"{folder}/labels/{_file_name(d.encoder_id)}"
+        place = f"{folder}/labels/{file_name(d.encoder_id)}"
         files = {f"{number:03d}_{trial.split('(', 1)[0]}.npy": trial for number, trial in enumerate(d.labels)}
         for file, trial in files.items():
             buffer = io.BytesIO()
             np.save(buffer, d.labels[trial])
             write_bytes(spark, f"{place}/{file}", buffer.getvalue())
         write_text(spark, f"{place}/index.json", json.dumps({"files": files, "node_ids": list(d.pictures.names)}))
-    for (encoder_id, trial), mosaics in (sheets or {}).items():
-        for m in mosaics:
-            place = f"{folder}/mosaics/{_file_name(encoder_id)}/{_file_name(trial)}"
-            write_bytes(spark, f"{place}/cluster-{m.chosen.label:06d}.webp", m.webp)
+    drawn = {
+        f"{folder}/mosaics/{file_name(encoder_id)}/{file_name(trial)}/cluster-{m.chosen.label:06d}.webp": m.webp
+        for (encoder_id, trial), mosaics in sheets.mosaics.items()
+        for m in mosaics
+    }
+    at_once(spark, [functools.partial(write_bytes, spark, *file) for file in drawn.items()])  # hundreds, and each mostly waits
     write_text(spark, f"{folder}/index.html", page(name, known, done, parts, settings.lab.scatter, sheets))
     write_text(spark, f"{folder}/summary.json", json.dumps(plain(summary), indent=1))
     say(f"index.html and summary.json in {folder}")
-
-
-def _file_name(text: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in text)
