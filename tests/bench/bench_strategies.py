@@ -243,7 +243,7 @@ def run_sets(
     for name, pictures in sets.items():
         began, own = time.monotonic(), [os.getpid(), *([jvm_process(tools.spark)] if tools.spark else [])]
         with peak_memory(own) as peak:
-            done = compare(name, pictures, None, settings.lab, tools, 1.0, lambda text: print(text, flush=True), earlier)
+            done = compare(name, pictures, None, settings.lab, tools, 1.0, lambda text: print(text, flush=True), None, earlier)
         lines += best_of_each(name, done, time.monotonic() - began, peak.mb)
         all_done.append(done)
     return lines, all_done

@@ -20,14 +20,17 @@ from PIL import Image
 
 from bannermap.clustering.lending import seen_pictures
 from bannermap.lab import gathering as g
+from bannermap.lab import training
 from bannermap.lab.assigning import stage as assigning
 from bannermap.lab.chance import adjusted_rand
 from bannermap.lab.fitting import Configuration, Preparation
 from bannermap.lab.job import compare_all, files_mode, gathered_pictures
-from bannermap.lab.naming import comparison_hash
+from bannermap.lab.models import SavedModel
+from bannermap.lab.naming import comparison_hash, file_name
 from bannermap.lab.page import SHEET_CLUSTERS
-from bannermap.lab.training import chosen_configuration
+from bannermap.lab.training import Choice, chosen_configuration
 from bannermap.platform.cli import run_stage
+from bannermap.platform.config import settings_json
 from bannermap.platform.errors import ConfigError, InputError
 from bannermap.platform.runs import JobContext, Run
 from bannermap.platform.sequences import next_sequence
@@ -108,7 +111,7 @@ def compared(stored):
 
 
 def test_a_comparison_is_told_in_tables_and_files(stored, compared):
-    _, warehouse, _ = stored
+    settings, warehouse, _ = stored
     rows, summary, folder, run = compared
     assert run.rows_in == ROWS and run.rows_out == 200
     (told,) = summary["encoders"]
@@ -122,9 +125,18 @@ def test_a_comparison_is_told_in_tables_and_files(stored, compared):
     assert all(c["name"] in page for c in told["configurations"]) and told["recommended"] in page
     assert page.count("<svg") >= 4 and "How much data is enough?" in page and "http" not in page.replace("http://www.w3.org", "")
     drawn = sorted((folder / "mosaics" / ENCODER).glob("*/*.webp"))
-    assert run.metrics["mosaics"] == len(drawn) and page.count("data:image/webp") == sum(
-        min(SHEET_CLUSTERS, len(list(of.glob("*.webp")))) for of in (folder / "mosaics" / ENCODER).iterdir()
+    each = {of.name: len(list(of.glob("*.webp"))) for of in (folder / "mosaics" / ENCODER).iterdir()}
+    assert run.metrics["mosaics"] == len(drawn)
+    assert page.count('<img alt="cluster') == sum(min(SHEET_CLUSTERS, count) for count in each.values())
+    left_out = told["mosaics_left_out"]
+    assert left_out["beyond_setting"] == 0 and each[file_name(told["recommended"])] == best["figures"]["clusters"] - sum(
+        left_out.values()
     )
+    (target,) = told["targets"]
+    assert target["node_id"] == "p-b0005" and f'<img alt="{target["node_id"]}"' in page and 0 < len(target["nearest"]) <= 5
+    assert {r["figures"]["targets_clustered"] for r in rows if r["figures"]} <= {0.0, 1.0}
+    assert best["figures"]["targets_silhouette"] == pytest.approx(target["silhouette"] or 0.0)
+    assert {r["clustering"] for r in rows} == {settings_json(settings.clustering)}
     assert {Image.open(p).format for p in drawn} == {"WEBP"} and page.index(told["recommended"]) < page.index("data:image")
     index = json.loads((folder / "labels" / ENCODER / "index.json").read_text())
     assert {"p-b0000", "p-b0001", "p-b0002", "p-b0003", "p-b0005"} <= set(index["node_ids"])
@@ -184,12 +196,55 @@ def test_what_is_trained_is_what_the_newest_comparison_recommends_as_it_was_comp
     rows.append(rows[0] | {"comparison_id": "zz", "sequence": None, "preparation": None, "configuration": "kmeans(clusters=5)"})
     put(warehouse, LAB_RESULTS, [tuple(r.get(c) for c in LAB_RESULTS.columns) for r in rows])
     chosen = chosen_configuration(context_of(warehouse, settings, pca_dimensions=9))
-    assert chosen == (ENCODER, Configuration("kmeans", {"clusters": 6}, Preparation(4, "cell", 3)))
+    assert chosen == Choice(ENCODER, Configuration("kmeans", {"clusters": 6}, Preparation(4, "cell", 3)), settings.clustering)
     shutil.rmtree(tmp_path / "warehouse")
     put(warehouse, LAB_RESULTS, [tuple(rows[2].get(c) for c in LAB_RESULTS.columns)])  # of before preparations were noted
-    assert chosen_configuration(context_of(warehouse, settings))[1].preparation == Preparation()
+    assert chosen_configuration(context_of(warehouse, settings)).configuration.preparation == Preparation()
     with pytest.raises(ConfigError, match=r"kmeans\(clusters=5\).*kmeans\(clusters=5, pca=9\)"):
         chosen_configuration(context_of(warehouse, settings, pca_dimensions=9))
+
+
+def recommended_row(strategy: str, parameters: dict, clustering: str | None) -> tuple:
+    """Of a comparison of the third day, which no other test reads."""
+    before = json.dumps(vars(Preparation()))
+    told = {"comparison_id": "c", "dt": day(2), "sequence": 1, "encoder_id": ENCODER, "recommended": True, "figures": {}}
+    told |= {"strategy": strategy, "parameters": json.dumps(parameters), "preparation": before, "clustering": clustering}
+    return tuple((told | {"configuration": f"{strategy}(...)"}).get(c) for c in LAB_RESULTS.columns)
+
+
+def test_what_goes_by_the_section_clustering_is_trained_by_that_of_its_comparison(stored, tmp_path):
+    settings, shared, truth = stored
+    section = settings.clustering.model_copy(update={"min_group_size": 50})
+    put(shared, LAB_RESULTS, [recommended_row("recursive", {"initial_threshold": 0.6}, settings_json(section))])
+    lab = settings.lab.model_copy(update={"targets": None, "pairs": None, "out": str(tmp_path)})
+    made: list[SavedModel] = []
+    try:
+        run_stage(training.stage(compare_strategies.GIVEN, made.append), shared, settings.model_copy(update={"lab": lab}), day(2))
+    finally:
+        shared.overwrite_partition(LAB_RESULTS, shared.spark.createDataFrame([], LAB_RESULTS.schema), comparison_id="c")
+    (rule,) = made[0].model.rules.values()
+    sizes = np.bincount(rule.labels)
+    groups = np.bincount(list(truth.values()))
+    assert groups.min() < 50 <= groups.max() and sizes.min() >= 50 and len(sizes) <= (groups >= 50).sum()
+    description = json.loads((tmp_path / "models" / made[0].model_id / "model.json").read_text())
+    assert description["parameters"]["clustering"] == json.loads(settings_json(section))
+    assert description["parameters"]["initial_threshold"] == 0.6
+
+
+def test_a_comparison_that_did_not_note_the_section_clustering_is_refused_where_it_matters(stored, tmp_path):
+    settings, shared, _ = stored
+    unknown = json.dumps(json.loads(settings_json(settings.clustering)) | {"of_another_version": 1})
+    told = [("recursive", None, False), ("pic", None, False), ("pic", unknown, False), ("kmeans", None, True)]
+    told.append(("pic", settings_json(settings.clustering), True))
+    for number, (strategy, noted, taken) in enumerate(told):
+        warehouse = Warehouse(shared.spark, str(tmp_path / str(number)))
+        put(warehouse, LAB_RESULTS, [recommended_row(strategy, {"clusters": 5}, noted)])
+        context = JobContext(warehouse, settings, day(2), Run("train_strategy", day(2)))
+        if taken:
+            assert chosen_configuration(context).clustering == settings.clustering
+            continue
+        with pytest.raises(InputError, match=rf"{strategy}.*section clustering.*compare_strategies again.*strategy={strategy}"):
+            chosen_configuration(context)
 
 
 def test_comparisons_of_other_encoders_or_other_clustering_settings_stand_beside_each_other(stored):
@@ -241,6 +296,7 @@ def test_what_must_be_in_the_sample_is_in_it_however_many_pictures_there_are(sto
     names = found.pictures[ENCODER].names.tolist()
     assert {*targets, "n01", "n02", "n03"} <= set(names) and len(set(names)) == len(names) == 14
     assert found.known == 60 and len(found.pairs.one) == 1
+    assert found.pictures[ENCODER].names[found.targets].tolist() == targets
     assert "1 of 13 pictures that lab.targets and lab.pairs name" in capsys.readouterr().out
 
 
@@ -260,6 +316,7 @@ def test_a_file_of_vectors(stored, tmp_path):
     files_mode(compare_strategies.GIVEN).run(warehouse.spark, settings.model_copy(update={"lab": lab}), values)
     (told,) = json.loads((tmp_path / "out" / "summary.json").read_text())["encoders"]
     assert told["would_have_been_chosen_by"]["truth_ari"] and told["held_out"] == 30
+    assert told["targets"] == [] and told["mosaics_left_out"] is None
     assert len(pq.read_table(tmp_path / "out" / "results")) == len(told["configurations"])
     assert "(UMAP)" in (tmp_path / "out" / "index.html").read_text()
     with pytest.raises(InputError, match="vector"):

@@ -22,9 +22,9 @@ from bannermap.lab.separation import silhouette
 from bannermap.lab.sizes import Weights
 from bannermap.lab.strategies import STRATEGIES
 from bannermap.lab.strategies.interface import Fitted, Strategy
-from bannermap.lab.training import saved_model
+from bannermap.lab.training import Choice, saved_model
 from bannermap.lab.trials import Comparing
-from bannermap.platform.settings import LabSettings
+from bannermap.platform.settings import ClusteringSettings, LabSettings
 
 WITHOUT_SPARK = ("recursive", "hdbscan", "dbscan")
 
@@ -334,10 +334,11 @@ def test_figures_of_a_clustering():
 def test_a_model_of_many_clusters_says_which_figures_it_has_not(monkeypatch, capsys):
     found, configuration = pictures(7), Configuration("recursive", {"initial_threshold": 0.6})
     made, day = fit(found.vectors, configuration, 1, tools()), datetime.date(2026, 5, 1)
-    usual = saved_model(made, found, configuration, "enc", day, LabSettings()).facts
+    chosen = Choice("enc", configuration, ClusteringSettings())
+    usual = saved_model(made, found, chosen, day, LabSettings()).facts
     assert not capsys.readouterr().out
     monkeypatch.setattr("bannermap.lab.training.MOST_COMPARED", 2)
-    few = saved_model(made, found, configuration, "enc", day, LabSettings()).facts
+    few = saved_model(made, found, chosen, day, LabSettings()).facts
     assert usual.keys() - few.keys() == set(BETWEEN_CENTRES) and all(usual[c] == v for c, v in few.items())
     assert "davies_bouldin, advertiser_centre_heuristic were not taken" in capsys.readouterr().out
 

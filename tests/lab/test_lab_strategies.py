@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -24,9 +26,10 @@ from bannermap.lab.models import SavedModel, Sizes, packed, unpacked
 from bannermap.lab.projection import aspect_buckets, learned_cells, learned_projection
 from bannermap.lab.rules import Gaussians, NearestCentre, NearestPicture, Topics, _digamma, non_negative_codes
 from bannermap.lab.strategies import STRATEGIES, check_mode, check_strategies, checked_parameters, device_of, spark_ml
+from bannermap.lab.training import Choice
 from bannermap.platform.cli import main
 from bannermap.platform.errors import ConfigError, InputError
-from bannermap.platform.settings import ClusteringSettings
+from bannermap.platform.settings import AdaptiveSettings, ClusteringSettings
 
 DENSITY = {"min_cluster_size": 8, "min_samples": 4}
 PARAMETERS = {
@@ -280,6 +283,30 @@ def test_wrong_parameters_end_before_spark_starts(monkeypatch, capsys, strategy,
     given = [f"lab.train.strategy={strategy}", f"lab.train.parameters={parameters}"]
     assert main(train_strategy.JOB, ["--date", "2026-05-01", *(part for g in given for part in ("--set", g))]) == 2
     assert words in capsys.readouterr().err
+
+
+class Noting:
+    """Tools that note what is asked of them."""
+
+    def __init__(self):
+        self.given, self.asked = tools(), set()
+
+    def __getattr__(self, name):
+        self.asked.add(name)
+        return getattr(self.given, name)
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_a_strategy_that_goes_by_the_section_clustering_says_so_and_its_model_tells_the_section(name):
+    noting = Noting()
+    with contextlib.suppress(Exception):  # those of Spark have no session here, and end when they ask for it
+        fit(planted(4)[0], Configuration(name, PARAMETERS[name]), 1, noting)
+    assert ("clustering" in noting.asked) == STRATEGIES[name].by_clustering
+    section = ClusteringSettings(k_neighbors=7, adaptive=AdaptiveSettings(min_step=0.02), theme_counts=(3,))
+    told = json.loads(json.dumps(Choice("enc", Configuration(name, PARAMETERS[name]), section).parameters))
+    assert ("clustering" in told) == STRATEGIES[name].by_clustering and told["preparation"] == vars(Preparation())
+    assert told.items() >= PARAMETERS[name].items()
+    assert "clustering" not in told or ClusteringSettings.model_validate_json(json.dumps(told["clustering"])) == section
 
 
 def test_parameters_are_those_that_are_fitted():

@@ -12,12 +12,13 @@ import numpy as np
 from bannermap.lab.budget import Budget
 from bannermap.lab.curve import Curve, learning_curve
 from bannermap.lab.data import Pictures, held_out
-from bannermap.lab.figures import Pairs, choices, figures, held_out_figures, pair_figures
+from bannermap.lab.figures import Pairs, choices, figures, held_out_figures, pair_figures, target_figures
 from bannermap.lab.fitting import Fit
 from bannermap.lab.ranges import MODES, configurations
 from bannermap.lab.search import compared
 from bannermap.lab.sizes import Weights, giant_warning
 from bannermap.lab.strategies import STRATEGIES, Tools
+from bannermap.lab.targets import Target, placed_targets
 from bannermap.lab.trials import Comparing, Outcome, Say, Trial
 from bannermap.platform.settings import LabSettings
 
@@ -46,6 +47,7 @@ class Compared:
         seconds: in all, with measures and curve.
         budget_s: that there were for all of it.
         left_out: for want of time, of the search or of the curve: what another comparison needs to repeat this one.
+        targets: where the pictures that are asked for by name lie in the recommended configuration; none without one.
     """
 
     encoder_id: str
@@ -58,6 +60,7 @@ class Compared:
     seconds: float
     budget_s: float
     left_out: frozenset[str]
+    targets: tuple[Target, ...] = ()
 
     @property
     def overrun_s(self) -> float:
@@ -78,6 +81,7 @@ def compare(
     tools: Tools,
     share: float,
     say: Say,
+    targets: np.ndarray | None = None,
     earlier: Collection[str] | None = None,
 ) -> Compared:
     """Compare strategies on one encoder's vectors.
@@ -90,6 +94,7 @@ def compare(
         tools: what strategies work with.
         share: of the budget that is this encoder's.
         say: tells a person how far it is.
+        targets: int64 (t,), places of pictures that are asked for by name; None for none.
         earlier: what the comparison that is repeated left out; None where none is.
     """
     hidden = held_out(pictures, settings.test_share, settings.split, settings.seed)
@@ -98,14 +103,17 @@ def compare(
     budget = Budget(total, earlier=earlier)
     work = Comparing(train.vectors, train.sizes, settings, tools, budget.part(CURVE_SHARE), say)
     outcome = _warned(compared(work, configurations(train.vectors, settings, train.sizes)), settings.max_cluster_share)
-    known, labels = {}, {}
+    known, labels, asked = {}, {}, np.empty(0, np.int64) if targets is None else targets
     for trial in outcome.trials:
         if trial.found:
             measured = _measured(trial, trial.found, pictures, hidden, train, test, pairs, work.weights)
             labels[trial.name], known[trial.name] = measured
+            known[trial.name] |= target_figures(pictures.vectors, labels[trial.name], asked)
     curve = _curve(train, test, outcome, settings, tools, budget, say)
+    chosen = labels.get(outcome.recommendation.chosen or "")
+    placed = placed_targets(pictures, chosen, hidden, asked) if chosen is not None else ()
     left_out = frozenset(budget.left_out)
-    done = Compared(encoder_id, pictures, hidden, outcome, known, labels, curve, budget.spent(), total, left_out)
+    done = Compared(encoder_id, pictures, hidden, outcome, known, labels, curve, budget.spent(), total, left_out, placed)
     if done.overrun_s:
         say(f"{done.overrun_s:.0f} s over the whole budget of {total:.0f} s, with measures and the learning curve")
     return done
@@ -174,6 +182,7 @@ def told(done: Compared, settings: LabSettings) -> dict[str, Any]:
             "recommended": chosen.chosen,
             "reason": chosen.reason,
             "paired_comparisons": [vars(c) for c in chosen.comparisons],
+            "targets": [vars(t) for t in done.targets],
             "would_have_been_chosen_by": choices(list(done.figures.items())),
             "learning_curve": [vars(p) for p in done.curve.points],
             "learning_curve_missing": [vars(m) for m in done.curve.missing],

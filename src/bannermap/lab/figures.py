@@ -13,7 +13,7 @@ from bannermap.lab.data import Pictures
 from bannermap.lab.density import density_validity
 from bannermap.lab.fitting import Fit
 from bannermap.lab.labels import cluster_sums, coded
-from bannermap.lab.separation import calinski_harabasz, davies_bouldin, silhouette
+from bannermap.lab.separation import calinski_harabasz, davies_bouldin, silhouettes_of
 from bannermap.lab.sizes import Weights, balance, composite, largest_share, noise_penalty
 
 DENSITY_ROWS = 2000
@@ -86,6 +86,24 @@ def pair_figures(pairs: Pairs, labels: np.ndarray) -> dict[str, float]:
     return result | ({"pairs_right": float(np.mean(list(result.values())))} if result else {})
 
 
+def target_figures(vectors: np.ndarray, labels: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+    """How the pictures that are asked for by name lie; nothing where there are none.
+
+    Their clusters are those of the whole sample, held-out pictures and their predicted labels among them: a target may be held
+    out itself. The silhouette is nan where there are fewer than two clusters.
+
+    Args:
+        vectors: (n, d), of the whole sample.
+        labels: int (n,), predicted where a picture is held out.
+        targets: int64 (t,), their places.
+    """
+    if not len(targets):
+        return {}
+    samples = silhouettes_of(vectors, labels, targets)
+    mean = float(np.nan_to_num(samples).mean()) if coded(labels).clusters > 1 else float("nan")
+    return {"targets_clustered": float((np.asarray(labels)[targets] >= 0).mean()), "targets_silhouette": mean}
+
+
 def held_out_figures(train: Pictures, made: Fit, test: Pictures) -> dict[str, float]:
     """How pictures that no fit has seen lie in the clusters that they are given; nothing without such pictures.
 
@@ -98,7 +116,7 @@ def held_out_figures(train: Pictures, made: Fit, test: Pictures) -> dict[str, fl
         return {}
     given = made.model.predict(test.vectors, test.sizes)
     vectors = np.concatenate([train.vectors, test.vectors])
-    samples = silhouette(vectors, np.concatenate([made.labels, given])).samples[len(train) :]
+    samples = silhouettes_of(vectors, np.concatenate([made.labels, given]), np.arange(len(train), len(vectors)))
     result = {"held_out_outlier_share": float((given < 0).mean())}
     result["held_out_silhouette"] = float(np.nan_to_num(samples).mean())
     known = test.truth != ""
@@ -148,5 +166,6 @@ HIGHER = (
     *("silhouette", "silhouette_with_outliers", "calinski_harabasz", "density_validity", "composite", "balance"),
     *("advertiser_recall", "advertiser_sum_heuristic", "advertiser_product_heuristic"),
     *("advertiser_ami", "advertiser_ari", "advertiser_v_measure", "truth_ami", "truth_ari", "pairs_right", "score"),
+    *("targets_clustered", "targets_silhouette"),
 )
 LOWER = ("davies_bouldin", "advertiser_centre_heuristic", "advertiser_peak_distance")

@@ -47,11 +47,13 @@ class Gathered:
         pictures: encoder_id -> the same pictures, in the same order, with its vectors.
         pairs: judged ones, None where none are configured.
         known: pictures that there were before the sample.
+        targets: int64 (t,), ascending: places of the pictures that are asked for by name.
     """
 
     pictures: dict[str, Pictures]
     pairs: Pairs | None
     known: int
+    targets: np.ndarray
 
 
 def encoders_of(context: JobContext) -> tuple[str, ...]:
@@ -173,7 +175,8 @@ def gathered(
             f"There are {known} pictures with vectors, and nothing can be compared on fewer than 2. Run embed_banners."
         )
     with_vectors = {name: _with_vectors(sample, frame, name) for name, frame in nodes.items()}
-    return Gathered(with_vectors, _pairs(sample, pairs) if pairs else None, known)
+    asked = np.flatnonzero(np.isin(sample.names.astype(str), sorted(set(targets))))
+    return Gathered(with_vectors, _pairs(sample, pairs) if pairs else None, known, asked)
 
 
 def _facts(table: pa.Table) -> Pictures:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import io
 import json
 from collections import Counter
@@ -18,8 +19,9 @@ from bannermap import __version__
 from bannermap.lab import gathering as g
 from bannermap.lab.comparing import TRUST, Compared, compare, plain, told
 from bannermap.lab.encoders import EncoderChoice, best_encoder
-from bannermap.lab.naming import comparison_hash
-from bannermap.lab.page import Sheets, page
+from bannermap.lab.mosaics import Sheets
+from bannermap.lab.naming import comparison_hash, file_name
+from bannermap.lab.page import page
 from bannermap.lab.places import check_scatter
 from bannermap.lab.repeating import REPEATED, earlier_left_out
 from bannermap.lab.sheets import Drawing, contact_sheets
@@ -34,6 +36,7 @@ from bannermap.platform.runs import JobContext, say
 from bannermap.platform.sequences import next_sequence
 from bannermap.platform.settings import Settings
 from bannermap.platform.tables import FILE_LAB_LABELS, FILE_LAB_RESULTS, LAB_LABELS, LAB_RESULTS, NO_DAY
+from bannermap.platform.threads import at_once
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -91,13 +94,14 @@ def stage(given: Given) -> Stage:
             earlier = earlier_left_out(warehouse.spark, folder, name, found.pictures)
             done = compare_all(found, context.settings, tools, lambda text: say(f"{context.title}: {text}"), earlier)
         with context.phase(PHASES[2]):
-            frames = result_frames(warehouse.spark, name, context.dt, done, _sequence(context, name))
+            clustering = settings_json(context.settings.clustering)
+            frames = result_frames(warehouse.spark, name, context.dt, done, clustering, _sequence(context, name))
             for table, frame in zip((LAB_RESULTS, LAB_LABELS), frames, strict=True):
                 warehouse.overwrite_partition(table, frame, comparison_id=name)
             if not warehouse.read_only:
                 sheets = contact_sheets(context, done, given.draw)
                 write_beside(warehouse.spark, folder, name, context.dt, done, found.known, context.settings, sheets)
-                context.run.metrics["mosaics"] = float(sum(map(len, sheets.values())))
+                context.run.metrics["mosaics"] = float(sum(map(len, sheets.mosaics.values())))
         context.run.rows_in, context.run.rows_out = found.known, sum(len(d.pictures) for d in done)
         context.run.metrics["configurations_ranked"] = float(sum(len(d.outcome.ranked) for d in done))
 
@@ -118,7 +122,7 @@ def files_mode(given: Given) -> FileMode:
         out, name = values["out"].rstrip("/"), f"file-{comparison_hash(settings, nodes)}"
         earlier = earlier_left_out(spark, out, name, found.pictures)
         done = compare_all(found, settings, given.tools(spark, settings), say, earlier)
-        frames = result_frames(spark, name, NO_DAY, done)
+        frames = result_frames(spark, name, NO_DAY, done, settings_json(settings.clustering))
         for table, folder, frame in zip((FILE_LAB_RESULTS, FILE_LAB_LABELS), ("results", "labels_parquet"), frames, strict=True):
             table.select(frame).coalesce(1).write.mode("overwrite").parquet(f"{out}/{folder}")
         write_beside(spark, out, name, NO_DAY, done, found.known, settings)
@@ -161,7 +165,7 @@ def compare_all(
         share, known = 1.0 / len(found.pictures), earlier.get(name)
         if known is not None:
             tell(REPEATED.format(left_out=f"{len(known):,}" if known else "none"))
-        done.append(compare(name, pictures, found.pairs, settings.lab, tools, share, tell, known))
+        done.append(compare(name, pictures, found.pairs, settings.lab, tools, share, tell, found.targets, known))
         tell(done[-1].outcome.recommendation.reason)
     if len(done) > 1:
         tell(chosen_encoder(done, settings).reason)
@@ -184,10 +188,10 @@ def _sequence(context: JobContext, name: str) -> int:
 
 
 def result_frames(
-    spark: SparkSession, name: str, day: datetime.date, done: list[Compared], sequence: int = 1
+    spark: SparkSession, name: str, day: datetime.date, done: list[Compared], clustering: str, sequence: int = 1
 ) -> tuple[DataFrame, DataFrame]:
-    """Rows of `LAB_RESULTS` and `LAB_LABELS`."""
-    key = {"comparison_id": name, "dt": day, "sequence": sequence}
+    """Rows of `LAB_RESULTS` and `LAB_LABELS`; ``clustering`` is the section that was gone by, as JSON."""
+    key = {"comparison_id": name, "dt": day, "sequence": sequence, "clustering": clustering}
     results = [tuple({**key, **row}[c] for c in LAB_RESULTS.columns) for d in done for row in _result_rows(d)]
     labels = [_label_table(name, d, trial) for d in done for trial in d.labels]
     empty = spark.createDataFrame([], LAB_LABELS.schema)
@@ -226,6 +230,12 @@ def _label_table(name: str, done: Compared, trial: str) -> pa.Table:
     return pa.table({**columns, "node_id": ids, "label": given, "held_out": pa.array(done.hidden)})
 
 
+def _mosaics_told(sheets: Sheets, encoder_id: str) -> dict[str, Any]:
+    """Of the recommended configuration; null where nothing was drawn, as of plain files."""
+    left_out = sheets.left_out.get(encoder_id)
+    return {"mosaics_left_out": vars(left_out) if left_out else None}
+
+
 def write_beside(
     spark: SparkSession,
     folder: str,
@@ -238,8 +248,9 @@ def write_beside(
 ) -> None:
     """index.html, summary.json, mosaics/*.webp, and labels/*.npy: int64, -1 for outliers, in the order of node_ids of the
     index.json beside."""
-    parts = [told(d, settings.lab) for d in done]
-    for place in (f"{part}/{_file_name(d.encoder_id)}" for part in ("labels", "mosaics") for d in done):
+    sheets = sheets or Sheets()
+    parts = [told(d, settings.lab) | _mosaics_told(sheets, d.encoder_id) for d in done]
+    for place in (f"{part}/{file_name(d.encoder_id)}" for part in ("labels", "mosaics") for d in done):
         remove(spark, f"{folder}/{place}")  # of a former run, whose pictures may have been others
     summary = {
         "comparison_id": name,
@@ -252,21 +263,19 @@ def write_beside(
         "settings": json.loads(settings_json(settings.lab)),
     }
     for d in done:
-        place = f"{folder}/labels/{_file_name(d.encoder_id)}"
+        place = f"{folder}/labels/{file_name(d.encoder_id)}"
         files = {f"{number:03d}_{trial.split('(', 1)[0]}.npy": trial for number, trial in enumerate(d.labels)}
         for file, trial in files.items():
             buffer = io.BytesIO()
             np.save(buffer, d.labels[trial])
             write_bytes(spark, f"{place}/{file}", buffer.getvalue())
         write_text(spark, f"{place}/index.json", json.dumps({"files": files, "node_ids": list(d.pictures.names)}))
-    for (encoder_id, trial), mosaics in (sheets or {}).items():
-        for m in mosaics:
-            place = f"{folder}/mosaics/{_file_name(encoder_id)}/{_file_name(trial)}"
-            write_bytes(spark, f"{place}/cluster-{m.chosen.label:06d}.webp", m.webp)
+    drawn = {
+        f"{folder}/mosaics/{file_name(encoder_id)}/{file_name(trial)}/cluster-{m.chosen.label:06d}.webp": m.webp
+        for (encoder_id, trial), mosaics in sheets.mosaics.items()
+        for m in mosaics
+    }
+    at_once(spark, [functools.partial(write_bytes, spark, *file) for file in drawn.items()])  # hundreds, and each mostly waits
     write_text(spark, f"{folder}/index.html", page(name, known, done, parts, settings.lab.scatter, sheets))
     write_text(spark, f"{folder}/summary.json", json.dumps(plain(summary), indent=1))
     say(f"index.html and summary.json in {folder}")
-
-
-def _file_name(text: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in text)

@@ -95,7 +95,7 @@ class SavedModel:
         encoder_id: whose vectors it knows; of no other will it say anything.
         dimensions: of these vectors.
         strategy: name.
-        parameters: of the strategy.
+        parameters: of the strategy, what was done to vectors before it, and the section `clustering` where it goes by that.
         first_dt: first day of the banners that it was made of, None where they had none.
         last_dt: last day; it may be applied to banners of this day and later.
         version: of the program that made it.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from bannermap.lab.separation import unit_rows
 
 CLUSTERS, PICTURES = 12, 9
-"""Clusters of a clustering that have a mosaic, the largest; pictures of a mosaic, at most."""
+"""Clusters that have a mosaic, the largest, of a clustering that is not the recommended one; pictures of a mosaic, at most."""
 TILE_PX, COLUMNS, GAP_PX = 84, 3, 4
 QUALITY = 70
 
@@ -33,6 +33,34 @@ class Mosaic:
     webp: bytes
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """Clusters of a recommended configuration that have no mosaic.
+
+    Attributes:
+        beyond_setting: smaller ones than the `lab.mosaic_clusters` largest.
+        without_pictures: those of whose pictures no bytes are stored.
+    """
+
+    beyond_setting: int
+    without_pictures: int
+
+
+@dataclass(frozen=True)
+class Sheets:
+    """What is drawn of comparisons.
+
+    Attributes:
+        mosaics: encoder_id, configuration -> mosaics, the largest cluster first.
+        left_out: encoder_id -> of its recommended configuration.
+        tiles: node_id -> WebP of a picture that is asked for by name, or that lies near one.
+    """
+
+    mosaics: Mapping[tuple[str, str], Sequence[Mosaic]] = field(default_factory=dict)
+    left_out: Mapping[str, LeftOut] = field(default_factory=dict)
+    tiles: Mapping[str, bytes] = field(default_factory=dict)
+
+
 def chosen_pictures(
     vectors: np.ndarray, labels: np.ndarray, names: np.ndarray, clusters: int = CLUSTERS, pictures: int = PICTURES
 ) -> list[Chosen]:
@@ -51,7 +79,7 @@ def chosen_pictures(
     result = []
     for label in found[np.argsort(-sizes, kind="stable")[:clusters]]:
         rows = np.flatnonzero(labels == label)
-        centre = unit_rows(vectors[rows].astype(np.float64).sum(axis=0, keepdims=True))[0]
+        centre = unit_rows(vectors[rows].sum(axis=0, dtype=np.float64, keepdims=True))[0]
         order = np.lexsort((names[rows].astype(str), -(vectors[rows] @ centre)))
         steps = np.unique(np.linspace(0, len(rows) - 1, min(pictures, len(rows))).round().astype(int))
         result.append(Chosen(int(label), len(rows) / len(labels), tuple(str(n) for n in names[rows[order[steps]]])))

@@ -1,4 +1,4 @@
-"""Names of comparisons."""
+"""Names of comparisons and of their files."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from collections.abc import Iterable
 
 from bannermap.platform.config import settings_json
 from bannermap.platform.settings import Settings
+
+
+def file_name(text: str) -> str:
+    """The text as part of a path: what is no letter, digit or one of ``-_.`` is an underscore."""
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in text)
 
 
 def comparison_hash(settings: Settings, encoders: Iterable[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bannermap.lab.comparing import TRUST, Compared
-from bannermap.lab.mosaics import Mosaic
+from bannermap.lab.mosaics import Mosaic, Sheets
+from bannermap.lab.naming import file_name
 from bannermap.lab.places import Places, places_of
 
 if TYPE_CHECKING:
@@ -21,12 +23,17 @@ if TYPE_CHECKING:
 TEMPLATE = Path(__file__).parent / "templates" / "comparison.html"
 MEASURES = (
     *("clusters", "outlier_share", "largest_share", "silhouette", "silhouette_with_outliers", "balance", "composite"),
-    *("davies_bouldin", "density_validity", "advertiser_ami", "pairs_right", "held_out_silhouette", "truth_ari"),
+    *("davies_bouldin", "density_validity", "advertiser_ami", "pairs_right", "targets_clustered", "targets_silhouette"),
+    *("held_out_silhouette", "truth_ari"),
 )
 SHOWN = 3
 """Clusterings that have a scatter and a chart of sizes, side by side."""
 SHEET_CLUSTERS = 6
 """Mosaics of each in the page; all of them lie beside it."""
+SHOWN_TARGETS = 12
+"""Pictures that are asked for by name, in the page; summary.json has all of them."""
+NAME_CHARACTERS = 12
+"""Of a picture that is not drawn; the rest shows when a pointer rests on it."""
 DOTS, COLOURS, BARS = 1500, 12, 40
 """Of a scatter: pictures, and clusters with a colour of their own, the largest; of a chart of sizes: clusters."""
 WIDTH_PX, HEIGHT_PX = 320, 220
@@ -36,16 +43,21 @@ PALETTE = (
 )
 
 
-Sheets = Mapping[tuple[str, str], Sequence[Mosaic]]
-"""encoder_id, configuration -> mosaics, the largest cluster first."""
-
-
 @dataclass(frozen=True)
 class Chart:
     """A picture as markup, and what it shows, in words."""
 
     svg: str
     caption: str
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Of a configuration: mosaics that are in the page, how many there are, and the folder with all of them."""
+
+    tiles: Sequence[Chart]
+    mosaics: int
+    folder: str
 
 
 def page(
@@ -64,21 +76,21 @@ def page(
         done: encoders.
         told: their parts of summary.json, in the same order.
         scatter_by: see `places_of`.
-        sheets: mosaics, where there are pictures.
+        sheets: mosaics and named pictures, where there are any.
     """
     import jinja2
 
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True)
+    sheets, environment = sheets or Sheets(), jinja2.Environment(autoescape=True, trim_blocks=True)
     parts = []
     for found, text in zip(done, told, strict=True):
         ranked = [c for c in text["configurations"] if c["status"] == "ranked"]
         others = [c for c in text["configurations"] if c["status"] != "ranked"]
-        shown = {name: (sheets or {}).get((found.encoder_id, name), []) for name in shown_names(found)}
-        pictures = {name: [tile(m) for m in of[:SHEET_CLUSTERS]] for name, of in shown.items() if of}
-        parts.append({"told": text, "ranked": ranked, "others": others, "charts": charts(found, scatter_by), "sheets": pictures})
+        shown = _sheets_shown(found, sheets)
+        parts.append({"told": text, "ranked": ranked, "others": others, "charts": charts(found, scatter_by), "sheets": shown})
     present = [m for m in MEASURES if any(m in c["figures"] for part in parts for c in part["ranked"])]
     template = environment.from_string(TEMPLATE.read_text())
-    return template.render(name=name, known=f"{known:,}", trust=TRUST, parts=parts, measures=present, number=number)
+    own = {"measures": present, "number": number, "shown_targets": SHOWN_TARGETS, "picture": lambda n: picture(n, sheets.tiles)}
+    return template.render(name=name, known=f"{known:,}", trust=TRUST, parts=parts, **own)
 
 
 def shown_names(done: Compared) -> list[str]:
@@ -89,11 +101,30 @@ def shown_names(done: Compared) -> list[str]:
     return [t.name for t in order[:SHOWN]]
 
 
+def _sheets_shown(done: Compared, sheets: Sheets) -> dict[str, Sheet]:
+    """Configuration -> its mosaics; those without any are left out."""
+    found = {name: sheets.mosaics.get((done.encoder_id, name), []) for name in shown_names(done)}
+    return {
+        name: Sheet([tile(m) for m in of[:SHEET_CLUSTERS]], len(of), f"mosaics/{file_name(done.encoder_id)}/{file_name(name)}/")
+        for name, of in found.items()
+        if of
+    }
+
+
 def tile(mosaic: Mosaic) -> Chart:
     """A mosaic as an image element of its own and what it shows."""
     data = base64.b64encode(mosaic.webp).decode()
     text = f"cluster {mosaic.chosen.label}, {mosaic.chosen.share:.1%}"
     return Chart(f'<img alt="{text}" src="data:image/webp;base64,{data}">', text)
+
+
+def picture(name: str, tiles: Mapping[str, bytes]) -> str:
+    """A picture as markup: itself where there is one, else the first characters of its name."""
+    said = html.escape(name)
+    if name not in tiles:
+        return f'<code title="{said}">{html.escape(name[:NAME_CHARACTERS])}</code>'
+    data = base64.b64encode(tiles[name]).decode()
+    return f'<img alt="{said}" title="{said}" src="data:image/webp;base64,{data}">'
 
 
 def number(value: float | None) -> str:

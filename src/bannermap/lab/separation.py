@@ -48,16 +48,34 @@ def silhouette(vectors: np.ndarray, labels: np.ndarray) -> Silhouette:
         vectors: (n, d), of any length but 0; they are made unit length in float64.
         labels: int (n,).
     """
-    found = coded(labels)
-    samples = np.full(len(labels), np.nan)
-    if found.clusters > 1:
-        units = unit_rows(vectors)
-        sums = cluster_sums(units, found)
-        step = max(1, CELLS_PER_BLOCK // max(found.clusters, vectors.shape[1]))
-        for low in range(0, len(found.rows), step):
-            rows, own = found.rows[low : low + step], found.codes[low : low + step]
-            samples[rows] = _silhouettes(units[rows].astype(np.float64), own, sums, found.sizes)
-    return Silhouette(samples, len(labels) - len(found.rows))
+    samples = silhouettes_of(vectors, labels, np.arange(len(labels)))
+    return Silhouette(samples, int((np.asarray(labels) < 0).sum()))
+
+
+def silhouettes_of(vectors: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """What `silhouette` gives some rows, among all of them: m rows in k clusters of n rows cost n d + m k d products.
+
+    Args:
+        vectors: (n, d), of any length but 0.
+        labels: int (n,).
+        rows: int64 (m,), those that are asked for.
+
+    Returns:
+        float64 (m,), -1 to 1; nan for an outlier, and for all where there are fewer than two clusters.
+    """
+    found, samples = coded(labels), np.full(len(rows), np.nan)
+    if found.clusters < 2:
+        return samples
+    code = np.full(len(labels), -1, np.int64)
+    code[found.rows] = found.codes
+    units = unit_rows(vectors)
+    sums = cluster_sums(units, found)
+    inside, step = np.flatnonzero(code[rows] >= 0), max(1, CELLS_PER_BLOCK // max(found.clusters, vectors.shape[1]))
+    for low in range(0, len(inside), step):
+        part = inside[low : low + step]
+        own = rows[part]
+        samples[part] = _silhouettes(units[own].astype(np.float64), code[own], sums, found.sizes)
+    return samples
 
 
 def unit_rows(vectors: np.ndarray) -> np.ndarray:

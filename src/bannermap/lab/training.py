@@ -6,10 +6,11 @@ import datetime
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import ValidationError
 from pyspark.sql import functions as F
 
 from bannermap import __version__
@@ -25,13 +26,13 @@ from bannermap.lab.models import ARRAYS, DESCRIPTION, SavedModel, packed, unpack
 from bannermap.lab.rules import most_similar
 from bannermap.lab.separation import silhouette, unit_rows
 from bannermap.lab.sizes import Weights, giant_warning
-from bannermap.lab.strategies import check_mode, check_strategies, checked_parameters
+from bannermap.lab.strategies import STRATEGIES, check_mode, check_strategies, checked_parameters
 from bannermap.lab.strategies.interface import ThemeMaker
 from bannermap.platform.cli import Stage
 from bannermap.platform.errors import ConfigError, InputError
 from bannermap.platform.files import read_bytes, read_text, write_bytes, write_text
 from bannermap.platform.runs import JobContext, say
-from bannermap.platform.settings import LabSettings, Settings
+from bannermap.platform.settings import ClusteringSettings, LabSettings, Settings
 from bannermap.platform.tables import LAB_RESULTS
 
 if TYPE_CHECKING:
@@ -40,6 +41,29 @@ if TYPE_CHECKING:
 MOST_COMPARED = 10_000
 """Clusters up to which a model's facts have figures that compare all centres with all: a minute in 3,072 dimensions."""
 PHASES = ("choose a strategy", "gather pictures", "fit", "keep the model")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is trained.
+
+    Attributes:
+        encoder_id: on whose vectors.
+        configuration: which.
+        clustering: the section that a strategy goes by which goes by it: that of the comparison, else as configured.
+    """
+
+    encoder_id: str
+    configuration: Configuration
+    clustering: ClusteringSettings
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Everything that the fit goes by, as plain values: what is laid over the section, preparation, section."""
+        configuration = self.configuration
+        said = {**configuration.parameters, "preparation": vars(configuration.preparation)}
+        by_clustering = STRATEGIES[configuration.strategy].by_clustering
+        return said | ({"clustering": self.clustering.model_dump(mode="json")} if by_clustering else {})
 
 
 def stage(given: Given, kept: Callable[[SavedModel], None] = lambda saved: None) -> Stage:
@@ -53,16 +77,16 @@ def stage(given: Given, kept: Callable[[SavedModel], None] = lambda saved: None)
     def run(context: JobContext) -> None:
         settings, warehouse = context.settings.lab, context.warehouse
         with context.phase(PHASES[0]):
-            encoder_id, configuration = chosen_configuration(context)
-            say(f"{context.title}: {configuration.name}, vectors by {encoder_id}")
+            chosen = chosen_configuration(context)
+            say(f"{context.title}: {chosen.configuration.name}, vectors by {chosen.encoder_id}")
         with context.phase(PHASES[1]):
-            found = gathered_pictures(context, given, settings.train.max_rows, (encoder_id,))
-            pictures = found.pictures[encoder_id]
+            found = gathered_pictures(context, given, settings.train.max_rows, (chosen.encoder_id,))
+            pictures = found.pictures[chosen.encoder_id]
         with context.phase(PHASES[2]):
-            tools = given.tools(warehouse.spark, context.settings)
-            made = fit(pictures.vectors, configuration, settings.seed, tools, pictures.sizes)
+            tools = replace(given.tools(warehouse.spark, context.settings), clustering=chosen.clustering)
+            made = fit(pictures.vectors, chosen.configuration, settings.seed, tools, pictures.sizes)
         with context.phase(PHASES[3]):
-            saved = saved_model(made, pictures, configuration, encoder_id, context.dt, settings)
+            saved = saved_model(made, pictures, chosen, context.dt, settings)
             saved = named(with_themes(saved, made, pictures, given.themes, context.settings.clustering.theme_counts))
             if not warehouse.read_only:
                 out = (settings.out or f"{warehouse.root}/lab").rstrip("/")
@@ -90,18 +114,18 @@ def _check(settings: Settings) -> None:
         )
 
 
-def chosen_configuration(context: JobContext) -> tuple[str, Configuration]:
+def chosen_configuration(context: JobContext) -> Choice:
     """The configured strategy, else what the newest comparison of the day or before recommends.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or an old one did not note what its strategy went by.
         ConfigError: an old one did not note what was done to vectors, and the settings say something else than its name.
     """
     settings = context.settings.lab
     if settings.train.strategy:
         name, clustering = settings.train.strategy, context.settings.clustering
         parameters = checked_parameters(name, settings.train.parameters, clustering)
-        return _single(g.encoders_of(context)), Configuration(name, parameters, _before(settings))
+        return Choice(_single(g.encoders_of(context)), Configuration(name, parameters, _before(settings)), clustering)
     rows = context.warehouse.read(LAB_RESULTS, "compare_strategies").where(
         F.col("recommended") & (F.col("dt") <= F.lit(context.dt))
     )
@@ -121,7 +145,8 @@ def chosen_configuration(context: JobContext) -> tuple[str, Configuration]:
         raise InputError(choice.reason)
     if len(by_encoder) > 1:
         say(f"{context.title}: {choice.reason}")
-    return choice.encoder_id, _recommended(by_encoder[choice.encoder_id], settings)
+    row = by_encoder[choice.encoder_id]
+    return Choice(choice.encoder_id, _recommended(row, settings), _section(row, context.settings.clustering))
 
 
 def _single(encoders: tuple[str, ...]) -> str:
@@ -148,21 +173,37 @@ def _recommended(row: Row, settings: LabSettings) -> Configuration:
     return found
 
 
+def _section(row: Row, configured: ClusteringSettings) -> ClusteringSettings:
+    """The section `clustering` as it was compared; as configured for a strategy that does not go by it.
+
+    Raises:
+        InputError: it was not noted, or not as this program knows it.
+    """
+    if not STRATEGIES[row["strategy"]].by_clustering:
+        return configured
+    try:
+        return ClusteringSettings.model_validate_json(row["clustering"] or "")
+    except ValidationError:
+        raise InputError(
+            f"The comparison {row['comparison_id']} recommends {row['configuration']}, which goes by the section clustering, and "
+            "another version stored it, without that section or with other keys: what would be trained now may not be what was "
+            f"compared. Run compare_strategies again, or set lab.train.strategy={row['strategy']} and lab.train.parameters to "
+            "go by the section as it is configured."
+        ) from None
+
+
 def _before(settings: LabSettings) -> Preparation:
     kept = settings.pca_dimensions if settings.pca_dimensions is not None else settings.pca_variance
     return Preparation(kept, settings.bucketing, settings.cells)
 
 
-def saved_model(
-    made: Fit, pictures: Pictures, configuration: Configuration, encoder_id: str, day: datetime.date, settings: LabSettings
-) -> SavedModel:
+def saved_model(made: Fit, pictures: Pictures, chosen: Choice, day: datetime.date, settings: LabSettings) -> SavedModel:
     """The fit with its figures.
 
     Args:
         made: the fit.
         pictures: what it was made of.
-        configuration: which.
-        encoder_id: whose vectors.
+        chosen: which.
         day: as of which; the model may be applied from it on.
         settings: of the lab.
     """
@@ -174,11 +215,8 @@ def saved_model(
     facts |= {"pictures": float(len(pictures)), "fitted_pictures": float(made.fitted_rows)}
     first = g.EPOCH + datetime.timedelta(days=int(pictures.days.min()))
     about: Mapping[str, Any] = plain({k: v for k, v in facts.items() if np.isfinite(v)})
-    parameters = {**configuration.parameters, "preparation": vars(configuration.preparation)}
-    dimensions = pictures.vectors.shape[1]
-    return SavedModel(
-        made.model, encoder_id, dimensions, configuration.strategy, parameters, first, day, __version__, facts=about
-    )
+    told = chosen.encoder_id, pictures.vectors.shape[1], chosen.configuration.strategy, chosen.parameters
+    return SavedModel(made.model, *told, first, day, __version__, facts=about)
 
 
 def with_themes(saved: SavedModel, made: Fit, pictures: Pictures, make: ThemeMaker, counts: Sequence[int]) -> SavedModel:

@@ -31,7 +31,7 @@ class Tools:
     Attributes:
         cluster: the recursive clustering.
         neighbours: its search.
-        clustering: its settings, as configured.
+        clustering: its settings, as configured, or as a comparison noted them.
         spark: the SparkSession; None where only strategies without Spark are asked for.
         device: of torch, where strategies that can shall work; None for none.
     """
@@ -71,6 +71,7 @@ class Strategy:
         unit: whether rows are of unit length; False for a strategy that knows distances in all directions.
         growth: power of the number of rows by which its time grows, for the time budget.
         needs: module that has to be there.
+        by_clustering: whether it goes by the section `clustering`, beside its parameters.
     """
 
     name: str
@@ -83,3 +84,4 @@ class Strategy:
     unit: bool = True
     growth: float = 1.0
     needs: str | None = None
+    by_clustering: bool = False

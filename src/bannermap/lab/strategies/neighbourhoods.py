@@ -35,5 +35,6 @@ STRATEGIES = (
         fit_recursive,
         ClusteringSettings,
         growth=2.0,
+        by_clustering=True,
     ),
 )

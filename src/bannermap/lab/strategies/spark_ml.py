@@ -210,5 +210,6 @@ STRATEGIES = (
         fit_power,
         Clusters,
         growth=2.0,
+        by_clustering=True,
     ),
 )

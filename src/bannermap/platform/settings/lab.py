@@ -76,6 +76,7 @@ class LabSettings(Section):
     top: Positive = 5
     curve_shares: tuple[Annotated[float, Field(gt=0.0, lt=1.0)], ...] = (0.1, 0.25, 0.5)
     scatter: Literal["pca", "umap"] = "pca"
+    mosaic_clusters: Positive = 500
     seed: Annotated[int, Field(ge=0)] = 7
     out: Address | None = None
     train: LabTrainSettings = LabTrainSettings()

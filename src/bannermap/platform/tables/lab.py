@@ -18,6 +18,7 @@ LAB_RESULTS = Table(
         "parameters": "string: JSON",
         "preparation": "string: JSON of what was done to vectors before the strategy: kept (principal components, or their share "
         "of variance), bucketing, cells",
+        "clustering": "string: JSON of the section clustering as it was configured, by which recursive and pic go",
         "status": "string: ranked; gated (a gate refused it); dropped (others were better); failed; untried (no time was left)",
         "reason": "string: in words: why it is not ranked; of the recommended one, how sure that is; else null",
         "place": "int: 1 the best of its encoder; null where it is not ranked",
@@ -31,8 +32,11 @@ LAB_RESULTS = Table(
     },
     key=("comparison_id", "encoder_id", "configuration"),
     partition_by=("comparison_id",),
-    version=2,
-    migrations={2: AddColumns(("sequence", "preparation"), "null: they were not noted; a comparison that has them is newer")},
+    version=3,
+    migrations={
+        2: AddColumns(("sequence", "preparation"), "null: they were not noted; a comparison that has them is newer"),
+        3: AddColumns(("clustering",), "null: it was not noted; train_strategy takes no recursive or pic from there"),
+    },
 )
 LAB_LABELS = Table(
     name="lab_labels",
