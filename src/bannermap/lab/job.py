@@ -20,6 +20,7 @@ from bannermap.lab.encoders import EncoderChoice, best_encoder
 from bannermap.lab.naming import comparison_hash
 from bannermap.lab.page import Sheets, page
 from bannermap.lab.places import check_scatter
+from bannermap.lab.sampling import FACTS, Named, SeenPictures, facts_of, named_nodes, with_advertisers
 from bannermap.lab.search import Say
 from bannermap.lab.sheets import Drawing, contact_sheets
 from bannermap.lab.strategies import Tools, check_mode, check_strategies, device_of
@@ -55,7 +56,7 @@ class Given:
 
     cluster: RecursiveClustering
     neighbours: NeighbourSearch
-    seen: g.SeenPictures
+    seen: SeenPictures
     themes: ThemeMaker
     draw: Drawing
 
@@ -109,7 +110,7 @@ def files_mode(given: Given) -> FileMode:
         if unusable := g.faults(checked):
             say("left out: " + ", ".join(f"{count:,} {reason}" for reason, count in sorted(unusable.items())))
         nodes = {FILES_ENCODER: g.usable(checked)}
-        found = g.gathered(nodes, [], [], settings.lab.sample_rows, settings.lab)
+        found = g.gathered(nodes, nodes[FILES_ENCODER].select(*FACTS), Named(), settings.lab.sample_rows, settings.lab)
         done = compare_all(found, settings, given.tools(spark, settings), say)
         out, name = values["out"].rstrip("/"), f"file-{comparison_hash(settings, nodes)}"
         frames = result_frames(spark, name, NO_DAY, done)
@@ -138,9 +139,10 @@ def gathered_pictures(context: JobContext, given: Given, rows: int, encoders: tu
     checked = {name: g.checked(frame) for name, frame in stored.items()}
     nodes = {name: g.usable(frame) for name, frame in checked.items()}
     context.run.rejected.update(sum((Counter(g.faults(frame)) for frame in checked.values()), Counter()))
-    targets, pairs = g.named_nodes(context, names[0], given.seen)
-    found = g.gathered(nodes, targets, pairs, rows, context.settings.lab)
-    for frame in stored.values():
+    known = facts_of(with_advertisers(context, given.seen(context, names[0]))).persist()
+    named = named_nodes(context, names[0], given.seen)
+    found = g.gathered(nodes, known, named, rows, context.settings.lab)
+    for frame in (*stored.values(), known):
         frame.unpersist()
     return found
 
