@@ -60,7 +60,7 @@ def run(context: JobContext, sampled: SampledFiles) -> None:
             warehouse.insert_new(LAB_EMBEDDINGS, t.vector_rows(images))
     if left := context.run.rows_in - context.run.rows_out - sum(context.run.rejected.values()):
         context.run.rejected[NO_BYTES] = left
-    _say(context)
+    _say(context, encoder_ids)
     workshop.clear()
     warehouse.spark.catalog.clearCache()
 
@@ -80,8 +80,9 @@ def _count(context: JobContext, images: DataFrame) -> None:
     run.metrics |= {"stored_images_encoded": float(made)} | {k: v for k, v in totals.items() if k.endswith("_task_s")}
 
 
-def _say(context: JobContext) -> None:
+def _say(context: JobContext, encoder_ids: tuple[str, ...]) -> None:
+    """What came of it, with the names that lab.encoder_ids takes."""
     run = context.run
     left = ", ".join(f"{pictures} {reason}" for reason, pictures in sorted(run.rejected.items()))
-    made = f"{run.rows_out} of {run.rows_in} pictures of the sample have a vector"
+    made = f"{run.rows_out} of {run.rows_in} pictures of the sample have a vector by {' or '.join(encoder_ids)}"
     say(f"{context.title}: {made}, {run.metrics['stored_images_encoded']:.0f} of them new; without: {left or 'none'}")
