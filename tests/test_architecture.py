@@ -25,6 +25,7 @@ MORE_SPARK_MODULES = {
     *("features/users.py", "features/proofs.py", "features/republication.py", "features/erasure.py", "features/gating.py"),
     *("features/layout.py", "features/inputs.py", "features/counting.py"),
     *("lab/strategies/spark_ml.py", "lab/gathering.py", "lab/training.py", "lab/assigning.py"),
+    *("lab/sampling.py", "embedding/sample.py"),
     *("clustering/lending.py", "lab/applying.py", "lab/applied.py", "lab/sheets.py", "experiment/grid_tables.py"),
 }
 

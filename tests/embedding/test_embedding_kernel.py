@@ -110,6 +110,16 @@ def test_rows_are_those_of_one_picture_at_a_time(base_settings, folder, names, b
     assert comparable(without_times(again)) == comparable([naive(kernel, None, Fetched(OK, data=f)) for f in files])
 
 
+def test_what_is_only_fetched_and_decoded_has_all_but_a_vector_and_no_encoder_is_made(base_settings, folder):
+    kernel = ImageKernel(str(folder), base_settings.fetch, base_settings.decode, base_settings.encoder)
+    nowhere = base_settings.encoder.model_copy(update={"name": "dinov2", "weights": "/nowhere"})
+    bare = ImageKernel(str(folder), base_settings.fetch, base_settings.decode, nowhere, encodes=False)
+    rows = [row for b in bare.from_addresses(batches_of(NAMES, 7)) for row in b.to_pylist()]
+    expected = [naive(kernel, n, f) for n, f in zip(NAMES, fetch_all(NAMES, folder, kernel.fetch), strict=True)]
+    absent = dict.fromkeys(("vector", "encoder_id", "emphasis", "not_encoded"))
+    assert comparable(without_times(rows)) == comparable([row | absent for row in expected])
+
+
 def test_large_files_make_smaller_batches(base_settings, folder, monkeypatch):
     monkeypatch.setattr("bannermap.embedding.kernel.BATCH_BYTES", 1)
     kernel = ImageKernel(

@@ -15,10 +15,11 @@ from tiny_checkpoints import save
 from bannermap.embedding import job
 from bannermap.embedding.encoders.emphasis import CELLS
 from bannermap.embedding.encoders.interface import make_encoder
-from bannermap.embedding.job import STAGE, run_on_files
+from bannermap.embedding.job import FETCH, STAGE, run_on_files
 from bannermap.platform.cli import run_stage
 from bannermap.platform.errors import ServiceError
 from bannermap.platform.settings import EncoderLink
+from bannermap.platform.storage import Warehouse
 from bannermap.platform.tables import BANNER_DAYS, EMBEDDINGS, IMAGE_BYTES, IMAGE_FETCHES
 
 FIRST = datetime.date(2026, 1, 1)
@@ -64,6 +65,23 @@ def test_only_what_is_new_is_fetched_and_a_rerun_changes_nothing(settings, wareh
     again = run_stage(STAGE, warehouse, settings, FIRST)
     assert (again.metrics["images_fetched"], again.metrics["stored_images_encoded"]) == (0, 0)
     assert contents(warehouse) == before
+
+
+def test_pictures_can_be_fetched_first_and_encoded_later(settings, warehouse, tmp_path):
+    banners = {"one": "a.png", "two": "copy-of-a.png", "three": "b.png", "four": "text.png", "five": "gone.png"}
+    at_once = Warehouse(warehouse.spark, str(tmp_path / "at_once"))
+    for place in (warehouse, at_once):
+        serve(place, FIRST, **banners)
+    nowhere = with_section(settings, "encoder", name="dinov2", weights="/nowhere", gpu_per_task=1.0)
+    FETCH.check(nowhere)
+    run = run_stage(FETCH, warehouse, nowhere, FIRST)
+    assert (run.rows_in, run.rows_out, run.rejected) == (5, 3, {"not_an_image": 1, "not_found": 1})
+    assert warehouse.read(IMAGE_BYTES).count() == 2 and not warehouse.exists(EMBEDDINGS)
+    assert run_stage(FETCH, warehouse, nowhere, FIRST).metrics["images_fetched"] == 0
+    later = run_stage(STAGE, warehouse, settings, FIRST)
+    assert (later.metrics["images_fetched"], later.metrics["stored_images_encoded"]) == (0, 2)
+    run_stage(STAGE, at_once, settings, FIRST)
+    assert contents(warehouse) == contents(at_once)
 
 
 def test_what_a_store_lost_is_no_silent_success(settings, warehouse, monkeypatch):

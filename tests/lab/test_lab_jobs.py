@@ -20,7 +20,7 @@ from PIL import Image
 
 from bannermap.clustering.lending import seen_pictures
 from bannermap.lab import gathering as g
-from bannermap.lab import training
+from bannermap.lab import sampling, training
 from bannermap.lab.assigning import stage as assigning
 from bannermap.lab.chance import adjusted_rand
 from bannermap.lab.fitting import Configuration, Preparation
@@ -287,12 +287,13 @@ def test_encoders_are_compared_on_the_pictures_that_all_have(stored):
 def test_what_must_be_in_the_sample_is_in_it_however_many_pictures_there_are(stored, monkeypatch, capsys):
     settings, warehouse, _ = stored
     vectors, _ = planted(5, 60)
-    kinds = ", ".join(f"{c} {t}" for c, t in g.FACTS.items())
+    kinds = ", ".join(f"{c} {t}" for c, t in sampling.FACTS.items())
     rows = [(f"n{i:02d}", None, day(0), 1, 1, None, v.tolist()) for i, v in enumerate(vectors)]
     frame = warehouse.spark.createDataFrame(rows, f"{kinds}, vector array<float>")
     targets, pairs = [f"n{i:02d}" for i in range(0, 60, 7)], [("n01", "n02", True), ("n03", "nowhere", False)]
-    monkeypatch.setattr(g, "MOST_FACTS", 5)
-    found = g.gathered({ENCODER: frame}, targets, pairs, 14, settings.lab)
+    monkeypatch.setattr(sampling, "MOST_FACTS", 5)
+    known = frame.select(*sampling.FACTS)
+    found = g.gathered({ENCODER: frame}, known, sampling.Named(targets, pairs), 14, settings.lab)
     names = found.pictures[ENCODER].names.tolist()
     assert {*targets, "n01", "n02", "n03"} <= set(names) and len(set(names)) == len(names) == 14
     assert found.known == 60 and len(found.pairs.one) == 1

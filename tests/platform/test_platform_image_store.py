@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from bannermap.platform.image_cache import ImageCache
-from bannermap.platform.image_store import keep_bytes, stored_bytes
+from bannermap.platform.image_store import held_contents, keep_bytes, stored_bytes
 
 
 def test_a_cache_holds_each_content_once_and_gives_only_what_its_name_says(tmp_path):
@@ -36,3 +36,4 @@ def test_what_was_kept_comes_back_and_nothing_else(warehouse, tmp_path, kind):
     asked = warehouse.spark.createDataFrame([(n,) for n in (*list(contents)[:7], "0" * 64)], "content_hash string")
     found = {r.content_hash: bytes(r.data) for r in stored_bytes(warehouse, cache, asked).collect()}
     assert found == {n: contents[n] for n in list(contents)[:7]}
+    assert {r.content_hash for r in held_contents(warehouse, cache, asked).collect()} == set(found)

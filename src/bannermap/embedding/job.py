@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,29 +27,35 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 
-def run(context: JobContext) -> None:
+def run(context: JobContext, encodes: bool = True) -> None:
     """Fetch, decode and encode what is new among the day's banners; what a later day's run has fetched counts as this day's.
 
     Tasks leave each finished batch aside. Bytes are written before vectors and vectors before the fetch rows that say "done": a
     run that was killed anywhere is completed by running it again, and a second run fetches and encodes nothing.
+
+    Args:
+        context: of the run.
+        encodes: false: everything but vectors; a later run that encodes finds the stored bytes.
     """
-    warehouse, settings = context.warehouse, context.settings
+    warehouse, settings, phases = context.warehouse, context.settings, PHASES if encodes else FETCH_PHASES
     today = warehouse.read(BANNER_DAYS, "dedupe_banners").where(F.col("dt") == F.lit(context.dt))
     if today.isEmpty():
         raise InputError(f"banner_days has nothing for {context.dt}. Run dedupe_banners for that day first.")
     fetches = warehouse.read_or_empty(IMAGE_FETCHES)
-    workshop = Workshop(context, image_kernel(settings, settings.paths.images))
+    workshop = Workshop(context, image_kernel(settings, settings.paths.images, encodes))
     pairs = t.pairs_to_fetch(today, fetches, context.dt, settings.fetch).persist()
-    with context.phase("fetch, decode and encode"):
+    with context.phase(phases[0]):
         context.run.rows_in = pairs.count()
         images = workshop.from_addresses(t.addresses_of(pairs))
         context.run.metrics.update(t.totals(images))
-    with context.phase("write bytes and vectors"):
+    with context.phase(phases[1]):
         keep_bytes(warehouse, settings.fetch.image_cache, t.byte_rows(images))
-        warehouse.insert_new(EMBEDDINGS, t.vector_rows(images))
-    with context.phase("encode stored images"):
-        _encode_stored(context, today, fetches, workshop)
-    with context.phase("write image_fetches"):
+        if encodes:
+            warehouse.insert_new(EMBEDDINGS, t.vector_rows(images))
+    if encodes:
+        with context.phase("encode stored images"):
+            _encode_stored(context, today, fetches, workshop)
+    with context.phase(phases[-1]):
         rows = t.fetch_rows(pairs, images, context.dt).persist()
         _count(context, rows)
         earlier = t.fetched_on_later_days(today, fetches, context.dt).persist()
@@ -58,14 +65,16 @@ def run(context: JobContext) -> None:
     warehouse.spark.catalog.clearCache()
 
 
-def image_kernel(settings: Settings, root: str) -> ImageKernel:
+def image_kernel(settings: Settings, root: str, encodes: bool = True) -> ImageKernel:
     """What tasks need to make rows of addresses.
 
     Args:
         settings: the configuration.
         root: folder that relative addresses start from.
+        encodes: false: no vectors are made, and no GPU is asked for.
     """
-    return ImageKernel(str(Path(root).resolve()), settings.fetch, settings.decode, settings.encoder)
+    encoder = settings.encoder if encodes else settings.encoder.model_copy(update={"gpu_per_task": 0.0})
+    return ImageKernel(str(Path(root).resolve()), settings.fetch, settings.decode, encoder, encodes)
 
 
 def _encode_stored(context: JobContext, today: DataFrame, fetches: DataFrame, workshop: Workshop) -> None:
@@ -120,5 +129,7 @@ def _check(settings: Settings) -> None:
 
 
 PHASES = ("fetch, decode and encode", "write bytes and vectors", "encode stored images", "write image_fetches")
+FETCH_PHASES = ("fetch and decode", "write bytes", "write image_fetches")
 STAGE = Stage("embed_banners", run, PHASES, _check)
+FETCH = Stage("fetch_banners", functools.partial(run, encodes=False), FETCH_PHASES, check_fetching)
 FILES = FileMode({"images": "folder of images, searched with its subfolders"}, run_on_files, check=_check)

@@ -65,12 +65,19 @@ class ImageKernel:
         fetch: limits.
         decode: limits.
         encoder: which encoders.
+        encodes: false: pictures are only fetched and decoded.
     """
 
     root: str
     fetch: FetchSettings
     decode: DecodeSettings
     encoder: EncoderSettings
+    encodes: bool = True
+
+    @property
+    def chain(self) -> Chain:
+        """The encoders, none of them where nothing is encoded."""
+        return make_chain(self.encoder) if self.encodes else Chain(())
 
     def from_addresses(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """`ADDRESSES` to `IMAGES`, for mapInArrow; one batch of rows for each batch of the encoder."""
@@ -86,7 +93,7 @@ class ImageKernel:
         return self._rows((None, Fetched(OK, data=data)) for data in stored)
 
     def _rows(self, fetched: Iterator[tuple[str | None, Fetched]]) -> Iterator[pa.RecordBatch]:
-        chain, images = make_chain(self.encoder), self.encoder.batch_images
+        chain, images = self.chain, self.encoder.batch_images
         room = Room((1 + BATCHES_AHEAD) * images, (1 + BATCHES_AHEAD) * BATCH_BYTES)
         work = functools.partial(_decoded, chain, self.decode)
         decoding = SideBySide(fetched, work, self.decode.threads_per_task, room, _weight)
@@ -129,6 +136,8 @@ def _facts(picture: Picture) -> dict[str, Any]:
 
 
 def _encoded(chain: Chain, batch: Sequence[Decoded]) -> list[Outcome | None]:
+    if not chain.encoder_ids:
+        return [None] * len(batch)
     shown = [one.inputs for one in batch if one.inputs is not None]
     made = iter(chain.encode(shown) if shown else [])
     return [None if one.inputs is None else next(made) for one in batch]

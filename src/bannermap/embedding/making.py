@@ -11,7 +11,6 @@ import pyarrow as pa
 from pyspark.sql import functions as F
 
 from bannermap import __version__
-from bannermap.embedding.encoders.chain import make_chain
 from bannermap.embedding.frames import IMAGES
 from bannermap.embedding.kernel import ImageKernel
 from bannermap.embedding.staging import Staging
@@ -69,12 +68,12 @@ class Workshop:
 
     @property
     def _day_folder(self) -> str:
-        return f"{self.context.warehouse.root.rstrip('/')}/_staging/embed_banners/dt={self.context.dt}"
+        return f"{self.context.warehouse.root.rstrip('/')}/_staging/{self.context.run.job}/dt={self.context.dt}"
 
     @property
     def _digest(self) -> str:
         """Of all that changes what is made: batches of other settings, weights or versions are not gone on with."""
-        kernel, ids = self.kernel, make_chain(self.kernel.encoder).encoder_ids
+        kernel, ids = self.kernel, self.kernel.chain.encoder_ids
         parts = (__version__, kernel.root, *ids, *map(settings_json, (kernel.fetch, kernel.decode, kernel.encoder)))
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 OK = "ok"
 ENCODER_UNAVAILABLE = "encoder_unavailable"
 """Of a picture that is there and has no vector yet; in image_fetches it is ok, since nothing has to be fetched again."""
+NO_BYTES = "no_bytes"
+"""Of a picture of a sample whose bytes are stored no more; it is counted in runs and stands nowhere else."""
 
 FETCH_FAILURES = (
     "no_address",

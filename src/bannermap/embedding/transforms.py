@@ -72,6 +72,30 @@ def contents_without_vector(today: DataFrame, fetches: DataFrame, embeddings: Da
     return CONTENTS.select(pictures).distinct().join(made, "content_hash", "left_anti")
 
 
+def files_without_vector(files: DataFrame, made: DataFrame, encoder_ids: Sequence[str]) -> DataFrame:
+    """Files of the pictures of which no file has a vector by an encoder of the chain.
+
+    Args:
+        files: node_id, content_hash.
+        made: encoder_id, content_hash of the vectors that there are.
+        encoder_ids: of the chain.
+    """
+    known = made.where(F.col("encoder_id").isin(*encoder_ids)).select("content_hash").distinct()
+    done = files.join(known, "content_hash", "left_semi").select("node_id").distinct()
+    return files.join(done, "node_id", "left_anti")
+
+
+def one_file_each(files: DataFrame, held: DataFrame) -> DataFrame:
+    """`CONTENTS`: of each picture the smallest file whose bytes are there; pictures without one have no row.
+
+    Args:
+        files: node_id, content_hash.
+        held: content_hash of files whose bytes are there.
+    """
+    there = files.join(held.distinct(), "content_hash", "left_semi")
+    return CONTENTS.select(there.groupBy("node_id").agg(F.min("content_hash").alias("content_hash")))
+
+
 def fetch_rows(pairs: DataFrame, images: DataFrame, day: datetime.date) -> DataFrame:
     """`IMAGE_FETCHES`: each banner with what came of its address.
 

@@ -25,9 +25,9 @@ from bannermap.lab.applied import (
     outcomes_of,
 )
 from bannermap.lab.assigning import any_that_fit, check_day, checked_nodes, cluster_name, themes_of
-from bannermap.lab.gathering import SeenPictures
 from bannermap.lab.model_themes import cluster_slots, slots_of_clusters, theme_name
 from bannermap.lab.models import SavedModel
+from bannermap.lab.sampling import SeenPictures
 from bannermap.lab.training import load
 from bannermap.platform.cli import Stage
 from bannermap.platform.errors import InputError

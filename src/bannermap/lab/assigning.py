@@ -10,9 +10,9 @@ import pyarrow as pa
 from pyspark.sql import functions as F
 
 from bannermap.lab.arrow_vectors import lists_of, vectors_of
-from bannermap.lab.gathering import SeenPictures
 from bannermap.lab.model_themes import cluster_slots, slots_of_pictures, theme_prefix
 from bannermap.lab.models import Model, SavedModel, Sizes
+from bannermap.lab.sampling import SeenPictures
 from bannermap.lab.separation import unit_rows
 from bannermap.lab.training import load
 from bannermap.platform.cli import Stage

@@ -2,41 +2,26 @@
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 from pyspark.sql import functions as F
 
 from bannermap.lab.arrow_vectors import vectors_of
-from bannermap.lab.data import Pictures, stratified
+from bannermap.lab.data import Pictures
 from bannermap.lab.figures import Pairs
+from bannermap.lab.sampling import FACTS, Named, SeenPictures, draw, facts_of, frame_of_names, with_advertisers
 from bannermap.lab.separation import unit_rows
 from bannermap.platform.errors import InputError, nearest
 from bannermap.platform.runs import JobContext, say
 from bannermap.platform.settings import LabSettings, Settings
-from bannermap.platform.tables import BANNER_DAYS, EMBEDDINGS
+from bannermap.platform.tables import EMBEDDINGS, LAB_EMBEDDINGS
 from bannermap.platform.vectors import pictures_held, usual_dimensions, vector_faults
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
-
-SeenPictures = Callable[[JobContext, str], "DataFrame"]
-"""Context, encoder_id -> banner_id, first_seen_dt, pixel_hash, content_hash, width, height of all banners by the day."""
-FACTS = {
-    "node_id": "string",
-    "advertiser_id": "string",
-    "first_seen_dt": "date",
-    "width": "int",
-    "height": "int",
-    "truth": "string",
-}
-MOST_FACTS = 2_000_000
-"""Pictures whose facts the driver holds to draw a sample; of more, those with the smallest hashes."""
-EPOCH = datetime.date(1970, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -62,19 +47,19 @@ def encoders_of(context: JobContext) -> tuple[str, ...]:
     Raises:
         InputError: one has no vectors, or there are several and none is named.
     """
-    stored = context.warehouse.read(EMBEDDINGS, "embed_banners").select("encoder_id").distinct().collect()
-    known = sorted(r["encoder_id"] for r in stored)
+    tables = [context.warehouse.read_or_empty(table).select("encoder_id") for table in (EMBEDDINGS, LAB_EMBEDDINGS)]
+    known = sorted(r["encoder_id"] for r in tables[0].union(tables[1]).distinct().collect())
     wanted = named_encoders(context.settings) or tuple(known if len(known) == 1 else ())
     for name in wanted:
         if name not in known:
             raise InputError(
-                f"embeddings has no vectors by {name!r}, which lab.encoder_ids or clustering.encoder_id names."
-                f"{nearest(name, known)}"
+                f"Neither embeddings nor lab_embeddings has vectors by {name!r}, which lab.encoder_ids or clustering.encoder_id "
+                f"names.{nearest(name, known)}"
             )
     if not wanted:
         raise InputError(
-            f"embeddings holds vectors by {', '.join(known) or 'no encoder'}: name those to compare in lab.encoder_ids, "
-            "or run embed_banners."
+            f"embeddings and lab_embeddings hold vectors by {', '.join(known) or 'no encoder'}: name those to compare in "
+            "lab.encoder_ids, or run embed_banners or embed_sample."
         )
     return wanted
 
@@ -86,17 +71,20 @@ def named_encoders(settings: Settings) -> tuple[str, ...]:
 
 
 def nodes_of_warehouse(context: JobContext, encoder_id: str, seen: SeenPictures) -> DataFrame:
-    """`FACTS` and the vector, null without one, of each distinct picture; the advertiser is that of its smallest banner_id."""
-    days = context.warehouse.read(BANNER_DAYS, "dedupe_banners").where(F.col("dt") <= F.lit(context.dt))
-    newest = F.max(F.when(F.col("advertiser_id").isNotNull(), F.struct("dt", "advertiser_id")))
-    shops = days.groupBy("banner_id").agg(newest["advertiser_id"].alias("advertiser_id"))
-    rows = seen(context, encoder_id).join(shops, "banner_id", "left")
-    facts = (F.min_by("advertiser_id", "banner_id").alias("advertiser_id"), F.min("first_seen_dt").alias("first_seen_dt"))
-    each = rows.groupBy(F.col("pixel_hash").alias("node_id")).agg(*facts)
-    stored = context.warehouse.read(EMBEDDINGS, "embed_banners").where(F.col("encoder_id") == encoder_id)
-    held = pictures_held(rows, stored, "width", "height").drop("banners")
-    joined = each.join(held, "node_id", "left").join(stored.select("content_hash", "vector"), "content_hash", "left")
-    return joined.withColumn("truth", F.lit(None).cast("string")).select(*FACTS, "vector")
+    """`FACTS` and the vector, null without one, of each distinct picture."""
+    banners, stored = with_advertisers(context, seen(context, encoder_id)), stored_vectors(context, encoder_id)
+    held = pictures_held(banners, stored).select("node_id", "content_hash")
+    joined = facts_of(banners).join(held, "node_id", "left").join(stored, "content_hash", "left")
+    return joined.select(*FACTS, "vector")
+
+
+def stored_vectors(context: JobContext, encoder_id: str) -> DataFrame:
+    """content_hash, each once, and vector: those of embed_banners, and those of embed_sample where that made none."""
+    whole, sampled = (
+        context.warehouse.read_or_empty(table).where(F.col("encoder_id") == encoder_id).select("content_hash", "vector")
+        for table in (EMBEDDINGS, LAB_EMBEDDINGS)
+    )
+    return whole.union(sampled.join(whole, "content_hash", "left_anti"))
 
 
 def nodes_of_files(spark: SparkSession, path: str) -> DataFrame:
@@ -138,15 +126,13 @@ def faults(nodes: DataFrame) -> dict[str, int]:
     return {r["reason"]: r["count"] for r in nodes.where("reason IS NOT NULL").groupBy("reason").count().collect()}
 
 
-def gathered(
-    nodes: dict[str, DataFrame], targets: Sequence[str], pairs: Sequence[tuple[str, str, bool]], rows: int, settings: LabSettings
-) -> Gathered:
+def gathered(nodes: dict[str, DataFrame], known: DataFrame, named: Named, rows: int, settings: LabSettings) -> Gathered:
     """Draw the sample and fetch its vectors.
 
     Args:
         nodes: encoder_id -> `FACTS` and vector.
-        targets: node_ids that have to be in it.
-        pairs: node_ids and whether they are alike, which have to be in it, too.
+        known: `FACTS` of all pictures, with a vector or without.
+        named: those that have to be in it.
         rows: of the sample.
         settings: strata and seed.
 
@@ -154,46 +140,41 @@ def gathered(
         InputError: there are fewer than two pictures, or vectors of different lengths.
     """
     first, *others = nodes.values()
-    shared = first
+    shared = first.select(*FACTS)
     for other in others:
         shared = shared.join(other.select("node_id"), "node_id", "left_semi")
-    known = shared.count()
-    facts, wanted = shared.select(*FACTS), {*targets, *(end for one, other, _ in pairs for end in (one, other))}
-    if known > MOST_FACTS:
-        drawn = facts.orderBy(F.xxhash64(F.lit(settings.seed), "node_id"), "node_id").limit(MOST_FACTS)
-        named = facts.join(F.broadcast(_names(facts.sparkSession, sorted(wanted))), "node_id", "left_semi")
-        facts = drawn.union(named).dropDuplicates(["node_id"])
-    all_of_them = _facts(facts.orderBy("node_id").toArrow())
-    places = {name: place for place, name in enumerate(all_of_them.names)}
-    always = np.array(sorted(places[n] for n in wanted if n in places), np.int64)
-    if len(always) < len(wanted):
-        absent = f"{len(wanted) - len(always):,} of {len(wanted):,} pictures"
-        say(f"{absent} that lab.targets and lab.pairs name have no usable vector of each encoder: they are left out")
-    sample = all_of_them.of(stratified(all_of_them, settings.strata, rows, always, settings.seed))
+    count = shared.count()
+    sample = _sample(shared, count, known, named, rows, settings)
     if len(sample) < 2:
         raise InputError(
-            f"There are {known} pictures with vectors, and nothing can be compared on fewer than 2. Run embed_banners."
+            f"There are {count} pictures with vectors, and nothing can be compared on fewer than 2. Run embed_banners."
         )
     with_vectors = {name: _with_vectors(sample, frame, name) for name, frame in nodes.items()}
-    asked = np.flatnonzero(np.isin(sample.names.astype(str), sorted(set(targets))))
-    return Gathered(with_vectors, _pairs(sample, pairs) if pairs else None, known, asked)
+    asked = np.flatnonzero(np.isin(sample.names.astype(str), sorted(named.targets)))
+    return Gathered(with_vectors, _pairs(sample, named.pairs) if named.pairs else None, count, asked)
 
 
-def _facts(table: pa.Table) -> Pictures:
-    def texts(column: str) -> np.ndarray:
-        return np.array([t or "" for t in table[column].to_pylist()], object)
+def _sample(shared: DataFrame, count: int, known: DataFrame, named: Named, rows: int, settings: LabSettings) -> Pictures:
+    """What is drawn of the known pictures, as far as these have vectors; in place of the others some that have.
 
-    def numbers(column: str) -> np.ndarray:
-        return np.array([n or 0 for n in table[column].to_pylist()], np.int64)
-
-    days = np.array([(d - EPOCH).days if d else 0 for d in table["first_seen_dt"].to_pylist()], np.int64)
-    empty = np.empty((len(table), 0), np.float32)
-    plain = texts("advertiser_id"), days, numbers("width"), numbers("height"), texts("truth")
-    return Pictures(texts("node_id"), empty, *plain)
+    So the sample is that of embed_sample wherever its pictures have vectors, whatever else has some.
+    """
+    drawn = draw(known, named.nodes, rows, settings)
+    names = frame_of_names(shared.sparkSession, list(drawn.names))
+    held = {r["node_id"] for r in shared.select("node_id").join(F.broadcast(names), "node_id", "left_semi").collect()}
+    if absent := len(named.nodes - held):
+        what = f"{absent:,} of {len(named.nodes):,} pictures"
+        say(f"{what} that lab.targets and lab.pairs name have no usable vector of each encoder: they are left out")
+    if len(held) < len(drawn):
+        what = f"{len(drawn) - len(held):,} of the {len(drawn):,} pictures of the sample"
+        say(f"{what} have no usable vector of each encoder: others take their places, if there are any; see embed_sample")
+    if len(held) >= min(rows, count):
+        return drawn.of(np.array([name in held for name in drawn.names], bool))
+    return draw(shared, held, rows, settings)
 
 
 def _with_vectors(sample: Pictures, frame: DataFrame, encoder_id: str) -> Pictures:
-    wanted = _names(frame.sparkSession, list(sample.names))
+    wanted = frame_of_names(frame.sparkSession, list(sample.names))
     found = frame.select("node_id", "vector").join(F.broadcast(wanted), "node_id").toArrow()
     try:
         vectors = vectors_of(found["vector"].combine_chunks())
@@ -205,39 +186,8 @@ def _with_vectors(sample: Pictures, frame: DataFrame, encoder_id: str) -> Pictur
     return Pictures(**{**vars(sample), "vectors": rows})
 
 
-def _names(spark: SparkSession, names: Sequence[str]) -> DataFrame:
-    return spark.createDataFrame(pa.table({"node_id": pa.array(names, pa.string())}))
-
-
 def _pairs(sample: Pictures, pairs: Sequence[tuple[str, str, bool]]) -> Pairs:
     place = {name: row for row, name in enumerate(sample.names)}
     known = [(place[a], place[b], alike) for a, b, alike in pairs if a in place and b in place]
     ends = np.array([(a, b) for a, b, _ in known], np.int64).reshape(-1, 2)
     return Pairs(ends[:, 0], ends[:, 1], np.array([alike for _, _, alike in known], bool))
-
-
-def named_nodes(context: JobContext, encoder_id: str, seen: SeenPictures) -> tuple[list[str], list[tuple[str, str, bool]]]:
-    """node_ids of the configured targets and pairs, by the banners that they name; those without a picture are left out, and
-    how many is said."""
-    settings, spark = context.settings.lab, context.warehouse.spark
-    if not (settings.targets or settings.pairs):
-        return [], []
-    node = seen(context, encoder_id).select("banner_id", F.col("pixel_hash").alias("node"))
-    targets: list[str] = []
-    if settings.targets:
-        asked = spark.read.parquet(settings.targets).select("banner_id").distinct()
-        rows = asked.join(node, "banner_id").orderBy("node").collect()
-        targets = [r["node"] for r in rows]
-        _say_absent(asked.count() - len(rows), "banners of lab.targets")
-    if not settings.pairs:
-        return targets, []
-    one, other = (node.withColumnsRenamed({"banner_id": f"banner_{e}", "node": f"node_{e}"}) for e in "ab")
-    judged = spark.read.parquet(settings.pairs).select("banner_a", "banner_b", "alike")
-    found = judged.join(one, "banner_a").join(other, "banner_b").orderBy("banner_a", "banner_b").collect()
-    _say_absent(judged.count() - len(found), "pairs of lab.pairs")
-    return targets, [(r["node_a"], r["node_b"], bool(r["alike"])) for r in found]
-
-
-def _say_absent(rows: int, what: str) -> None:
-    if rows > 0:
-        say(f"{rows:,} {what} have no picture by the day: they are left out")

@@ -24,6 +24,7 @@ from bannermap.lab.naming import comparison_hash, file_name
 from bannermap.lab.page import page
 from bannermap.lab.places import check_scatter
 from bannermap.lab.repeating import REPEATED, earlier_left_out
+from bannermap.lab.sampling import FACTS, Named, SeenPictures, facts_of, named_nodes, with_advertisers
 from bannermap.lab.sheets import Drawing, contact_sheets
 from bannermap.lab.strategies import Tools, check_mode, check_strategies, device_of
 from bannermap.lab.strategies.interface import NeighbourSearch, RecursiveClustering, ThemeMaker
@@ -60,7 +61,7 @@ class Given:
 
     cluster: RecursiveClustering
     neighbours: NeighbourSearch
-    seen: g.SeenPictures
+    seen: SeenPictures
     themes: ThemeMaker
     draw: Drawing
 
@@ -117,7 +118,7 @@ def files_mode(given: Given) -> FileMode:
         if unusable := g.faults(checked):
             say("left out: " + ", ".join(f"{count:,} {reason}" for reason, count in sorted(unusable.items())))
         nodes = {FILES_ENCODER: g.usable(checked)}
-        found = g.gathered(nodes, [], [], settings.lab.sample_rows, settings.lab)
+        found = g.gathered(nodes, nodes[FILES_ENCODER].select(*FACTS), Named(), settings.lab.sample_rows, settings.lab)
         stored.unpersist()
         out, name = values["out"].rstrip("/"), f"file-{comparison_hash(settings, nodes)}"
         earlier = earlier_left_out(spark, out, name, found.pictures)
@@ -148,9 +149,10 @@ def gathered_pictures(context: JobContext, given: Given, rows: int, encoders: tu
     checked = {name: g.checked(frame) for name, frame in stored.items()}
     nodes = {name: g.usable(frame) for name, frame in checked.items()}
     context.run.rejected.update(sum((Counter(g.faults(frame)) for frame in checked.values()), Counter()))
-    targets, pairs = g.named_nodes(context, names[0], given.seen)
-    found = g.gathered(nodes, targets, pairs, rows, context.settings.lab)
-    for frame in stored.values():
+    known = facts_of(with_advertisers(context, given.seen(context, names[0]))).persist()
+    named = named_nodes(context, names[0], given.seen)
+    found = g.gathered(nodes, known, named, rows, context.settings.lab)
+    for frame in (*stored.values(), known):
         frame.unpersist()
     return found
 

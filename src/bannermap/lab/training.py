@@ -24,6 +24,7 @@ from bannermap.lab.job import Given, gathered_pictures
 from bannermap.lab.labels import cluster_sums, coded
 from bannermap.lab.models import ARRAYS, DESCRIPTION, SavedModel, packed, unpacked
 from bannermap.lab.rules import most_similar
+from bannermap.lab.sampling import EPOCH
 from bannermap.lab.separation import silhouette, unit_rows
 from bannermap.lab.sizes import Weights, giant_warning
 from bannermap.lab.strategies import STRATEGIES, check_mode, check_strategies, checked_parameters
@@ -213,7 +214,7 @@ def saved_model(made: Fit, pictures: Pictures, chosen: Choice, day: datetime.dat
     if clusters > MOST_COMPARED:
         say(f"{clusters:,} clusters, more than {MOST_COMPARED:,}: {', '.join(BETWEEN_CENTRES)} were not taken")
     facts |= {"pictures": float(len(pictures)), "fitted_pictures": float(made.fitted_rows)}
-    first = g.EPOCH + datetime.timedelta(days=int(pictures.days.min()))
+    first = EPOCH + datetime.timedelta(days=int(pictures.days.min()))
     about: Mapping[str, Any] = plain({k: v for k, v in facts.items() if np.isfinite(v)})
     told = chosen.encoder_id, pictures.vectors.shape[1], chosen.configuration.strategy, chosen.parameters
     return SavedModel(made.model, *told, first, day, __version__, facts=about)

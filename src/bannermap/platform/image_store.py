@@ -27,6 +27,14 @@ def keep_bytes(warehouse: Warehouse, cache: str | None, images: DataFrame) -> No
         IMAGE_BYTES.select(images).mapInArrow(put, "content_hash string").count()
 
 
+def held_contents(warehouse: Warehouse, cache: str | None, contents: DataFrame) -> DataFrame:
+    """Those of known contents whose bytes are there; arguments as of `stored_bytes`."""
+    wanted = contents.select("content_hash")
+    if cache is None:
+        return stored_bytes(warehouse, cache, wanted).select("content_hash")
+    return wanted.mapInArrow(ImageCache(cache).held_batches, "content_hash string")
+
+
 def stored_bytes(warehouse: Warehouse, cache: str | None, contents: DataFrame) -> DataFrame:
     """Bytes of known contents: columns content_hash and data; contents that are not there have no row.
 

@@ -63,7 +63,14 @@ from bannermap.platform.tables.features import (
     user_feature_lists,
     user_features_wide,
 )
-from bannermap.platform.tables.lab import FILE_LAB_LABELS, FILE_LAB_RESULTS, LAB_LABELS, LAB_RESULTS, MODEL_CLUSTERINGS
+from bannermap.platform.tables.lab import (
+    FILE_LAB_LABELS,
+    FILE_LAB_RESULTS,
+    LAB_EMBEDDINGS,
+    LAB_LABELS,
+    LAB_RESULTS,
+    MODEL_CLUSTERINGS,
+)
 from bannermap.platform.tables.logs import (
     BANNER_LOG,
     EVENT_LOG,
@@ -159,6 +166,7 @@ __all__ = [
     "FILE_USER_FEATURES",
     "IMAGE_BYTES",
     "IMAGE_FETCHES",
+    "LAB_EMBEDDINGS",
     "LAB_LABELS",
     "LAB_RESULTS",
     "MODEL_CLUSTERINGS",

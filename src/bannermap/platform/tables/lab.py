@@ -53,6 +53,18 @@ LAB_LABELS = Table(
     partition_by=("comparison_id",),
     format="parquet",
 )
+LAB_EMBEDDINGS = Table(
+    name="lab_embeddings",
+    about="Vectors of the lab's sample alone, by embed_sample. They stand apart from embeddings, so that nothing which clusters "
+    "or assigns takes some of the pictures for all.",
+    columns={
+        "encoder_id": "string: see embeddings",
+        "content_hash": "string: see image_bytes; one file of each picture of a sample",
+        "vector": "array<float>: unit length",
+    },
+    key=("encoder_id", "content_hash"),
+    partition_by=("encoder_id",),
+)
 MODEL_CLUSTERINGS = Table(
     name="model_clusterings",
     about="One row per day that apply_strategy clustered by a saved model; members, clusters and themes lie where those of "
