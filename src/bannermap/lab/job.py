@@ -32,7 +32,7 @@ from bannermap.lab.trials import Say
 from bannermap.platform.cli import FileMode, Stage
 from bannermap.platform.config import settings_json
 from bannermap.platform.errors import ConfigError
-from bannermap.platform.files import remove, write_bytes, write_text
+from bannermap.platform.files import read_text, remove, write_bytes, write_text
 from bannermap.platform.runs import JobContext, say
 from bannermap.platform.sequences import next_sequence
 from bannermap.platform.settings import Settings
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 PHASES = ("draw a sample", "compare", "write results")
+SUMMARY = "summary.json"
 FILES_ENCODER = "file"
 """Stands for the encoder of vectors that come without its name."""
 
@@ -92,7 +93,7 @@ def stage(given: Given) -> Stage:
             tools = given.tools(warehouse.spark, context.settings)
             name = f"{context.dt}-{comparison_hash(context.settings, found.pictures)}"
             folder = f"{(settings.out or f'{warehouse.root}/lab').rstrip('/')}/{name}"
-            earlier = earlier_left_out(warehouse.spark, folder, name, found.pictures)
+            earlier = earlier_left_out(read_text(warehouse.spark, f"{folder}/{SUMMARY}"), name, found.pictures)
             done = compare_all(found, context.settings, tools, lambda text: say(f"{context.title}: {text}"), earlier)
         with context.phase(PHASES[2]):
             clustering = settings_json(context.settings.clustering)
@@ -121,7 +122,7 @@ def files_mode(given: Given) -> FileMode:
         found = g.gathered(nodes, nodes[FILES_ENCODER].select(*FACTS), Named(), settings.lab.sample_rows, settings.lab)
         stored.unpersist()
         out, name = values["out"].rstrip("/"), f"file-{comparison_hash(settings, nodes)}"
-        earlier = earlier_left_out(spark, out, name, found.pictures)
+        earlier = earlier_left_out(read_text(spark, f"{out}/{SUMMARY}"), name, found.pictures)
         done = compare_all(found, settings, given.tools(spark, settings), say, earlier)
         frames = result_frames(spark, name, NO_DAY, done, settings_json(settings.clustering))
         for table, folder, frame in zip((FILE_LAB_RESULTS, FILE_LAB_LABELS), ("results", "labels_parquet"), frames, strict=True):
@@ -279,5 +280,5 @@ def write_beside(
     }
     at_once(spark, [functools.partial(write_bytes, spark, *file) for file in drawn.items()])  # hundreds, and each mostly waits
     write_text(spark, f"{folder}/index.html", page(name, known, done, parts, settings.lab.scatter, sheets))
-    write_text(spark, f"{folder}/summary.json", json.dumps(plain(summary), indent=1))
+    write_text(spark, f"{folder}/{SUMMARY}", json.dumps(plain(summary), indent=1))
     say(f"index.html and summary.json in {folder}")

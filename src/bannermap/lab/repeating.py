@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from bannermap import __version__
 from bannermap.lab.data import Pictures
-from bannermap.platform.files import read_text
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 REPEATED = (
     "repeats the comparison that is there, of the same pictures and settings; what had no time then ({left_out}) "
@@ -19,12 +14,11 @@ REPEATED = (
 )
 
 
-def earlier_left_out(spark: SparkSession, folder: str, name: str, pictures: Mapping[str, Pictures]) -> dict[str, list[str]]:
+def earlier_left_out(summary: str | None, name: str, pictures: Mapping[str, Pictures]) -> dict[str, list[str]]:
     """What an earlier run left out for want of time.
 
     Args:
-        spark: session.
-        folder: where its summary.json is, if there is one.
+        summary: its summary.json, None where there is none.
         name: of the comparison; that of other settings does not count, nor does one by another version of this package.
         pictures: encoder_id -> what is compared now; an encoder of which others were compared does not count.
 
@@ -32,7 +26,7 @@ def earlier_left_out(spark: SparkSession, folder: str, name: str, pictures: Mapp
         encoder_id -> what `Budget.left_out` held; without an encoder that there was none of.
     """
     try:
-        told = json.loads(read_text(spark, f"{folder}/summary.json") or "{}")
+        told = json.loads(summary or "{}")
     except json.JSONDecodeError:  # cut off while it was written: that run has not ended
         return {}
     if (told.get("comparison_id"), told.get("bannermap_version")) != (name, __version__):
