@@ -8,7 +8,8 @@ days again, those that ran before too:
         --max-active-runs 1 --reprocess-behavior completed
 
 A backfill has a width of its own, ten runs without --max-active-runs: whatever it is, no task runs beside itself, but only with 1
-are days done in order. A last day without a time is its midnight, which comes before its run.
+are days done in order. A last day without a time is its midnight, which comes before its run. A paused DAG runs no backfill;
+for one that never ran, ask for the days up to yesterday first and unpause it then, or the schedule runs yesterday before them.
 
 What it needs is read from the environment of the scheduler, the DAG processor and the workers:
 

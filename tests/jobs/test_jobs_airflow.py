@@ -1,7 +1,7 @@
 """The DAG in an environment of its own: BANNERMAP_AIRFLOW_PYTHON names the Python of one with Airflow 3 and its Spark provider.
 
     python -m venv afenv && afenv/bin/pip install apache-airflow==3.3.2 apache-airflow-providers-apache-spark
-    BANNERMAP_AIRFLOW_PYTHON=afenv/bin/python ./spark-submit.sh test tests/jobs/test_jobs_airflow.py
+    BANNERMAP_AIRFLOW_PYTHON=afenv/bin/python ./spark-submit.sh test tests/jobs -k airflow
 
 It cannot be that of the other tests: the provider brings a Spark client that clashes with pyspark.
 """
@@ -17,22 +17,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-import daily_pipeline
 import pytest
+from airflow_services import DAG, PYTHON, by_hand, installed, needs_airflow
 from processes import checksums, overlay
 from repository import ROOT
 
 from bannermap.launcher.s3_jars import s3_jar_folder
-from bannermap.platform.cli import run_stage
-from bannermap.platform.config import load_settings
 from bannermap.platform.settings import SampleSettings
 from bannermap.platform.status import CHAIN
-from bannermap.platform.storage import Warehouse
 from bannermap.sample.world import days_of, write_world
-
-DAG = ROOT / "jobs/airflow/banner_features_dag.py"
-PYTHON = os.environ.get("BANNERMAP_AIRFLOW_PYTHON")
-needs_airflow = pytest.mark.skipif(not PYTHON, reason="BANNERMAP_AIRFLOW_PYTHON names no Python with Airflow")
 
 
 def test_the_file_imports_only_airflow_and_names_jobs_that_are_there():
@@ -48,15 +41,8 @@ def test_the_file_imports_only_airflow_and_names_jobs_that_are_there():
 
 def in_airflow(home: Path, *days: str, **variables: str) -> dict:
     """What airflow_run.py prints, with a metadata database of its own."""
-    own = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYSPARK_PYTHON", "SPARK_HOME")}
-    own |= {"AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "False", "AIRFLOW__CORE__DAGS_FOLDER": str(DAG.parent)}
-    own |= {"BANNERMAP_HOME": str(ROOT), "AIRFLOW_CONN_BANNERMAP_SPARK": json.dumps({"conn_type": "spark", "host": "local[2]"})}
-    own |= variables
-    airflow = Path(PYTHON).parent / "airflow"
-    for line in (["db", "migrate"], ["pools", "set", "bannermap_gpu", "1", "GPUs"]):
-        subprocess.run([str(airflow), *line], env=own, check=True, capture_output=True)
     line = [PYTHON, str(Path(__file__).parent / "airflow_run.py"), str(DAG), *days]
-    done = subprocess.run(line, env=own, capture_output=True, text=True)
+    done = subprocess.run(line, env=installed(home, **variables).variables, capture_output=True, text=True)
     assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -121,9 +107,5 @@ def test_days_run_by_airflow_leave_the_tables_of_days_run_by_hand(tmp_path, spar
     assert {day: run["state"] for day, run in found["runs"].items()} == {str(d): "success" for d in days_of(sample)}
     assert all(run["interval_start"].startswith(day) for day, run in found["runs"].items())
 
-    settings = load_settings(ROOT / "conf/base.yaml", [overlay(tmp_path / "world", tmp_path / "hand")])
-    warehouse = Warehouse(spark, str(tmp_path / "hand/warehouse"))
-    for day in days_of(sample):
-        for stage in daily_pipeline.STAGES:
-            run_stage(stage, warehouse, settings, day)
+    by_hand(spark, sample, tmp_path / "hand")
     assert checksums(spark, tmp_path / "airflow") == checksums(spark, tmp_path / "hand")
