@@ -42,11 +42,6 @@ class Budget:
         """Whether it goes by what an earlier comparison left out."""
         return self.earlier is not None
 
-    @property
-    def bound(self) -> bool:
-        """Whether anything was left out."""
-        return bool(self.left_out)
-
     def spent(self) -> float:
         """Seconds since it was made."""
         return self.clock() - self.began

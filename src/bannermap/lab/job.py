@@ -24,7 +24,7 @@ from bannermap.lab.naming import comparison_hash, file_name
 from bannermap.lab.page import page
 from bannermap.lab.places import check_scatter
 from bannermap.lab.repeating import REPEATED, earlier_left_out
-from bannermap.lab.sampling import FACTS, Named, SeenPictures, facts_of, named_nodes, with_advertisers
+from bannermap.lab.sampling import FACTS, Named, SeenPictures, named_nodes
 from bannermap.lab.sheets import Drawing, contact_sheets
 from bannermap.lab.strategies import Tools, check_mode, check_strategies, device_of
 from bannermap.lab.strategies.interface import NeighbourSearch, RecursiveClustering, ThemeMaker
@@ -150,10 +150,10 @@ def gathered_pictures(context: JobContext, given: Given, rows: int, encoders: tu
     checked = {name: g.checked(frame) for name, frame in stored.items()}
     nodes = {name: g.usable(frame) for name, frame in checked.items()}
     context.run.rejected.update(sum((Counter(g.faults(frame)) for frame in checked.values()), Counter()))
-    known = facts_of(with_advertisers(context, given.seen(context, names[0]))).persist()
+    known = stored[names[0]].select(*FACTS)  # all pictures, with a vector or without
     named = named_nodes(context, names[0], given.seen)
     found = g.gathered(nodes, known, named, rows, context.settings.lab)
-    for frame in (*stored.values(), known):
+    for frame in stored.values():
         frame.unpersist()
     return found
 

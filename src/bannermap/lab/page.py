@@ -113,9 +113,8 @@ def _sheets_shown(done: Compared, sheets: Sheets) -> dict[str, Sheet]:
 
 def tile(mosaic: Mosaic) -> Chart:
     """A mosaic as an image element of its own and what it shows."""
-    data = base64.b64encode(mosaic.webp).decode()
     text = f"cluster {mosaic.chosen.label}, {mosaic.chosen.share:.1%}"
-    return Chart(f'<img alt="{text}" src="data:image/webp;base64,{data}">', text)
+    return Chart(f'<img alt="{text}" src="{_source(mosaic.webp)}">', text)
 
 
 def picture(name: str, tiles: Mapping[str, bytes]) -> str:
@@ -123,8 +122,11 @@ def picture(name: str, tiles: Mapping[str, bytes]) -> str:
     said = html.escape(name)
     if name not in tiles:
         return f'<code title="{said}">{html.escape(name[:NAME_CHARACTERS])}</code>'
-    data = base64.b64encode(tiles[name]).decode()
-    return f'<img alt="{said}" title="{said}" src="data:image/webp;base64,{data}">'
+    return f'<img alt="{said}" title="{said}" src="{_source(tiles[name])}">'
+
+
+def _source(webp: bytes) -> str:
+    return f"data:image/webp;base64,{base64.b64encode(webp).decode()}"
 
 
 def number(value: float | None) -> str:

@@ -66,7 +66,7 @@ def _gated(work: Comparing, trial: Trial) -> Trial:
         stability = bootstrap_stability(
             lambda rows, seed: work.fit(trial.configuration, rows, seed).labels, labels, replicates, work.settings.seed
         )
-    except Exception as error:  # as above: what a library makes of one sample must not cost what is known of the others
+    except Exception as error:  # what a library makes of one sample must not cost what is known of the others
         return replace(trial, status="failed", reason=f"on a bootstrap sample: {in_short(error)}")
     return _with_stability(work, trial, labels, stability)
 
