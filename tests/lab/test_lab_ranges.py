@@ -76,8 +76,8 @@ def test_cosines_are_taken_in_the_components_and_buckets_of_the_fit(seed):
         assert tried(name, given) == pytest.approx(naive_near(found.vectors @ axes, shape, MODES["balanced"].others))
 
 
-@pytest.mark.parametrize("bucketing", ["none", "cell"])
-def test_the_range_holds_values_that_separate_planted_groups_also_in_few_components(bucketing):
+@pytest.mark.parametrize(("bucketing", "most_of_raw"), [("none", 0.2), ("cell", 0.4)])
+def test_the_range_holds_values_that_separate_planted_groups_also_in_few_components(bucketing, most_of_raw):
     rng = np.random.default_rng(0)
     centres, truth = rng.normal(size=(20, 256)), rng.integers(0, 20, 600)
     vectors = (centres[truth] + 0.8 * rng.normal(size=(600, 256))).astype(np.float32)
@@ -94,7 +94,7 @@ def test_the_range_holds_values_that_separate_planted_groups_also_in_few_compone
 
     for name in BY_COSINE:
         assert best(name, tried(name, given)) > 0.8
-    assert best("dbscan", tried("dbscan", raw)) < 0.4, "cosines of all dimensions would not do"
+    assert best("dbscan", tried("dbscan", raw)) < most_of_raw, "cosines of all dimensions would not do"
 
 
 def test_strategies_that_see_the_same_share_a_look_at_it(monkeypatch):
