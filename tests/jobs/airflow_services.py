@@ -30,7 +30,7 @@ from bannermap.platform.cli import run_stage
 from bannermap.platform.config import load_settings
 from bannermap.platform.settings import SampleSettings
 from bannermap.platform.storage import Warehouse
-from bannermap.sample.world import days_of
+from bannermap.sample.world import days_of, write_world
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -96,6 +96,13 @@ def installed(home: Path, **variables: str) -> Airflow:
     airflow.run("db", "migrate")
     airflow.run("pools", "set", "bannermap_gpu", "1", "GPUs")
     return airflow
+
+
+def tiny_world(home: Path, days: int) -> tuple[SampleSettings, Path]:
+    """A world below ``home``, as drawn, and a configuration by which its tables and pages go to ``home/airflow``."""
+    sample = SampleSettings(size="tiny", days=days, seed=5, out=str(home / "world"))
+    write_world(sample)
+    return sample, overlay(home / "world", home / "airflow")
 
 
 def by_hand(spark: SparkSession, sample: SampleSettings, home: Path) -> None:

@@ -18,14 +18,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from airflow_services import DAG, PYTHON, by_hand, installed, needs_airflow
-from processes import checksums, overlay
+from airflow_services import DAG, PYTHON, by_hand, installed, needs_airflow, tiny_world
+from processes import checksums
 from repository import ROOT
 
 from bannermap.launcher.s3_jars import s3_jar_folder
-from bannermap.platform.settings import SampleSettings
 from bannermap.platform.status import CHAIN
-from bannermap.sample.world import days_of, write_world
+from bannermap.sample.world import days_of
 
 
 def test_the_file_imports_only_airflow_and_names_jobs_that_are_there():
@@ -98,10 +97,7 @@ def test_a_task_is_submitted_by_the_launcher_with_what_its_master_needs(tmp_path
 @needs_airflow
 @pytest.mark.slow
 def test_days_run_by_airflow_leave_the_tables_of_days_run_by_hand(tmp_path, spark):
-    days = int(os.environ.get("BANNERMAP_AIRFLOW_DAYS", "1"))
-    sample = SampleSettings(size="tiny", days=days, seed=5, out=str(tmp_path / "world"))
-    write_world(sample)
-    config = overlay(tmp_path / "world", tmp_path / "airflow")
+    sample, config = tiny_world(tmp_path, int(os.environ.get("BANNERMAP_AIRFLOW_DAYS", "1")))
     path = {"PYTHONPATH": f"{ROOT}/src"}
     found = in_airflow(tmp_path / "af", *map(str, days_of(sample)), BANNERMAP_CONFIG=str(config), **path)
     assert {day: run["state"] for day, run in found["runs"].items()} == {str(d): "success" for d in days_of(sample)}

@@ -8,13 +8,12 @@ import os
 from pathlib import Path
 
 import pytest
-from airflow_services import Airflow, by_hand, installed, needs_airflow, served
-from processes import checksums, overlay
+from airflow_services import Airflow, by_hand, installed, needs_airflow, served, tiny_world
+from processes import checksums
 from repository import ROOT
 
-from bannermap.platform.settings import SampleSettings
 from bannermap.platform.status import CHAIN
-from bannermap.sample.world import days_of, write_world
+from bannermap.sample.world import days_of
 
 BEGINS, ENDS, FAILS = "begins", "ends", "fails"
 STUB = f"""#!/bin/sh
@@ -81,9 +80,8 @@ def test_days_come_in_order_whatever_fails_and_none_of_the_schedule_beside_them(
 @pytest.mark.slow
 def test_a_backfill_leaves_the_tables_of_days_run_by_hand(tmp_path, spark):
     many = int(os.environ.get("BANNERMAP_AIRFLOW_DAYS", "2"))
-    sample = SampleSettings(size="tiny", days=many, seed=5, out=str(tmp_path / "world"))
-    write_world(sample)
-    config, days = overlay(tmp_path / "world", tmp_path / "airflow"), days_of(sample)
+    sample, config = tiny_world(tmp_path, many)
+    days = days_of(sample)
     airflow = installed(tmp_path / "af", BANNERMAP_CONFIG=str(config), PYTHONPATH=f"{ROOT}/src")
     airflow.run("dags", "reserialize")
     runs = backfilled(airflow, days, limit_s=1200.0 * many)
