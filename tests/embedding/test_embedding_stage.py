@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import io
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ import pytest
 from PIL import Image, ImageOps
 from tiny_checkpoints import save
 
-from bannermap.embedding import job
+from bannermap.embedding import job, making
 from bannermap.embedding.encoders.emphasis import CELLS
 from bannermap.embedding.encoders.interface import make_encoder
 from bannermap.embedding.job import FETCH, STAGE, run_on_files
@@ -93,6 +94,25 @@ def test_what_a_store_lost_is_no_silent_success(settings, warehouse, monkeypatch
             run_stage(STAGE, warehouse, settings, FIRST)
     assert not warehouse.exists(IMAGE_FETCHES)
     assert run_stage(STAGE, warehouse, settings, FIRST).rows_out == 2 and warehouse.read(EMBEDDINGS).count() == 2
+
+
+def test_stored_pictures_whose_batches_a_store_lost_are_no_silent_success(settings, warehouse, monkeypatch):
+    serve(warehouse, FIRST, one="a.png", two="b.png", three="c.png")
+    run_stage(FETCH, warehouse, settings, FIRST)
+    whole = making._staged
+
+    def loses_all_but_one(spark, folder):
+        for file in sorted(Path(folder).glob("*.parquet"))[1:]:
+            file.unlink()
+        return whole(spark, folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(making, "_staged", loses_all_but_one)
+        with pytest.raises(ServiceError, match=r"3 stored pictures were due, and [12] came back.*again"):
+            run_stage(STAGE, warehouse, settings, FIRST)
+    assert warehouse.read(EMBEDDINGS).isEmpty()
+    run_stage(STAGE, warehouse, settings, FIRST)
+    assert warehouse.read(EMBEDDINGS).count() == 3
 
 
 def test_failures_are_tried_again_after_the_configured_days(settings, warehouse, tmp_path):

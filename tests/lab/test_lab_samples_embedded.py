@@ -6,6 +6,7 @@ import datetime
 import hashlib
 import io
 from dataclasses import dataclass
+from pathlib import Path
 
 import compare_strategies
 import embed_sample
@@ -18,12 +19,15 @@ from PIL import Image
 
 from bannermap.clustering.job import STAGE as CLUSTER
 from bannermap.clustering.lending import seen_pictures
+from bannermap.embedding import making
 from bannermap.embedding.encoders.chain import make_chain
 from bannermap.lab.data import STRATA, Pictures, stratified
 from bannermap.lab.job import gathered_pictures
 from bannermap.lab.sampling import EPOCH, sampled_files
 from bannermap.platform.cli import main, run_stage
-from bannermap.platform.errors import InputError
+from bannermap.platform.errors import InputError, ServiceError
+from bannermap.platform.image_cache import ImageCache
+from bannermap.platform.image_store import keep_bytes
 from bannermap.platform.runs import JobContext, Run
 from bannermap.platform.storage import Warehouse
 from bannermap.platform.tables import BANNER_DAYS, EMBEDDINGS, IMAGE_BYTES, IMAGE_FETCHES, LAB_EMBEDDINGS
@@ -229,6 +233,33 @@ def test_a_picture_that_cannot_be_encoded_is_counted_and_what_has_a_vector_is_le
     warehouse.spark.sql(f"DELETE FROM delta.`{warehouse.path(EMBEDDINGS)}` WHERE encoder_id = '{own}'")
     assert compared(warehouse, settings, OTHER, own) == set(expected) - {*gone, damaged, done}
     assert compared(warehouse, settings, OTHER) == set(expected)
+
+
+def test_what_a_store_lost_is_no_silent_success_and_bytes_that_are_spoilt_are_no_error(
+    base_settings, warehouse, tmp_path, monkeypatch
+):
+    cache, world = str(tmp_path / "cache"), made_world(4)
+    store(world, warehouse)
+    keep_bytes(warehouse, cache, warehouse.read(IMAGE_BYTES))
+    settings = lab_of(base_settings)
+    settings = settings.model_copy(update={"fetch": settings.fetch.model_copy(update={"image_cache": cache})})
+    expected = sorted(world.sample(1, set(), settings.lab.seed))
+    spoilt = next(n for n in expected if len({world.shown[b][0] for b in world.known(1)[n]}) == 1)
+    Path(ImageCache(cache).path(world.shown[world.known(1)[spoilt][0]][0])).write_bytes(b"cut")
+    whole = making._staged
+
+    def loses_a_batch(spark, folder):
+        min(Path(folder).glob("*.parquet")).unlink()
+        return whole(spark, folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(making, "_staged", loses_a_batch)
+        with pytest.raises(ServiceError, match=rf"{ROWS - 1} stored pictures were due, and \d+ came back.*again"):
+            run_stage(embed_sample.STAGE, warehouse, settings, day(1))
+    assert not warehouse.exists(LAB_EMBEDDINGS)
+    run = run_stage(embed_sample.STAGE, warehouse, settings, day(1))
+    assert (run.rows_out, run.rejected) == (ROWS - 1, {"no_bytes": 1})
+    assert embedded(world, warehouse) == sorted(set(expected) - {spoilt})
 
 
 def test_no_picture_needs_a_vector_before_and_a_sample_is_not_clustered(base_settings, warehouse, tmp_path):

@@ -14,11 +14,11 @@ from bannermap.embedding.encoders.chain import check_encoders, make_chain
 from bannermap.embedding.fetching.checks import check_fetching
 from bannermap.embedding.frames import ADDRESSES
 from bannermap.embedding.kernel import ImageKernel
-from bannermap.embedding.making import Workshop, made_in_tasks, tasks_of
+from bannermap.embedding.making import Workshop, check_nothing_lost, made_in_tasks, tasks_of
 from bannermap.embedding.statuses import ENCODER_UNAVAILABLE, OK
 from bannermap.platform.cli import FileMode, Stage
-from bannermap.platform.errors import InputError, ServiceError
-from bannermap.platform.image_store import keep_bytes, stored_bytes
+from bannermap.platform.errors import InputError
+from bannermap.platform.image_store import keep_bytes
 from bannermap.platform.runs import JobContext, say
 from bannermap.platform.settings import Settings
 from bannermap.platform.tables import BANNER_DAYS, EMBEDDINGS, FILE_EMBEDDINGS, IMAGE_FETCHES
@@ -85,7 +85,7 @@ def _encode_stored(context: JobContext, today: DataFrame, fetches: DataFrame, wo
     metrics, count = context.run.metrics, missing.count()
     metrics["stored_images_encoded"] = count
     if count:
-        images = workshop.from_bytes(stored_bytes(warehouse, settings.fetch.image_cache, missing))
+        images = workshop.from_contents(missing)
         warehouse.insert_new(EMBEDDINGS, t.vector_rows(images))
         waiting = t.totals(images)["images_not_encoded"]
         metrics["stored_images_encoded"] -= waiting
@@ -94,12 +94,7 @@ def _encode_stored(context: JobContext, today: DataFrame, fetches: DataFrame, wo
 
 def _count(context: JobContext, rows: DataFrame) -> None:
     counts = {r["status"]: r["count"] for r in rows.groupBy("status").count().collect()}
-    if (found := sum(counts.values())) != context.run.rows_in:
-        raise ServiceError(
-            f"{context.run.rows_in} banners were due, and {found} came back of what tasks had left aside below "
-            f"{context.warehouse.root}: the store lost what it had taken. None is noted as done. "
-            "Run the same command again, and look at the store."
-        )
+    check_nothing_lost(context, context.run.rows_in, sum(counts.values()), "banners")
     context.run.rows_out = counts.pop(OK, 0)
     context.run.rejected.update(counts)
     if waiting := int(context.run.metrics["images_not_encoded"]):

@@ -15,7 +15,9 @@ from bannermap.embedding.frames import IMAGES
 from bannermap.embedding.kernel import ImageKernel
 from bannermap.embedding.staging import Staging
 from bannermap.platform.config import settings_json
+from bannermap.platform.errors import ServiceError
 from bannermap.platform.files import path_exists, remove
+from bannermap.platform.image_store import stored_bytes
 from bannermap.platform.runs import JobContext
 from bannermap.platform.session import is_one_process
 from bannermap.platform.settings import EncoderSettings
@@ -45,9 +47,23 @@ class Workshop:
         """`IMAGES` of `ADDRESSES`, one row each; cheap to read again."""
         return self._made(addresses, "image_url", self.kernel.from_addresses)
 
-    def from_bytes(self, stored: DataFrame) -> DataFrame:
-        """`IMAGES` of rows of `IMAGE_BYTES`, one row each; cheap to read again."""
-        return self._made(stored, "content_hash", self.kernel.from_bytes)
+    def from_contents(self, contents: DataFrame) -> DataFrame:
+        """`IMAGES` of those `CONTENTS` whose bytes are there, one row each; cheap to read again.
+
+        Args:
+            contents: persisted; they are gone over several times.
+
+        Raises:
+            ServiceError: see `check_nothing_lost`.
+        """
+        warehouse, cache = self.context.warehouse, self.kernel.fetch.image_cache
+        images = self._made(stored_bytes(warehouse, cache, contents), "content_hash", self.kernel.from_bytes)
+        found = images.count()
+        if found < contents.count():  # bytes that are gone, or spoilt, give no row either: only then all are asked for again
+            absent = contents.join(images, "content_hash", "left_anti")
+            there = stored_bytes(warehouse, cache, absent).count()
+            check_nothing_lost(self.context, found + there, found, "stored pictures")
+        return images
 
     def clear(self) -> None:
         """Remove what was staged for the day, by this run and by those that were killed before it."""
@@ -107,6 +123,25 @@ class StagedTask:
         for number, rows in enumerate(self.making(left)):
             self.staging.write(rows, f"{prefix}{attempt:09d}-{number:06d}")
             yield pa.RecordBatch.from_arrays([pa.array([rows.num_rows], pa.int32())], ["images"])
+
+
+def check_nothing_lost(context: JobContext, due: int, found: int, what: str) -> None:
+    """Whether all that was handed out to tasks came back of what they had left aside.
+
+    Args:
+        context: of the run, which has noted nothing of it as done.
+        due: handed out.
+        found: of them, came back.
+        what: they are, in words.
+
+    Raises:
+        ServiceError: some did not.
+    """
+    if found != due:
+        raise ServiceError(
+            f"{due} {what} were due, and {found} came back of what tasks had left aside below {context.warehouse.root}: "
+            "the store lost what it had taken. None is noted as done. Run the same command again, and look at the store."
+        )
 
 
 def made_in_tasks(frame: DataFrame, making: Making, encoder: EncoderSettings, schema: str | None = None) -> DataFrame:

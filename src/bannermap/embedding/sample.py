@@ -14,7 +14,7 @@ from bannermap.embedding.job import image_kernel
 from bannermap.embedding.making import Workshop
 from bannermap.embedding.statuses import ENCODER_UNAVAILABLE, NO_BYTES, OK
 from bannermap.platform.cli import Stage
-from bannermap.platform.image_store import held_contents, stored_bytes
+from bannermap.platform.image_store import held_contents
 from bannermap.platform.runs import JobContext, say
 from bannermap.platform.tables import EMBEDDINGS, LAB_EMBEDDINGS
 
@@ -54,7 +54,7 @@ def run(context: JobContext, sampled: SampledFiles) -> None:
     context.run.metrics["stored_images_encoded"] = 0.0
     if todo.count():  # else no model is loaded
         with context.phase(PHASES[1]):
-            images = workshop.from_bytes(stored_bytes(warehouse, settings.fetch.image_cache, todo))
+            images = workshop.from_contents(todo)
             _count(context, images)
         with context.phase(PHASES[2]):
             warehouse.insert_new(LAB_EMBEDDINGS, t.vector_rows(images))
