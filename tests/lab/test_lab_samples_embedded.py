@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import compare_strategies
@@ -131,10 +131,23 @@ def lab_of(settings, **lab):
     return settings.model_copy(update={"lab": settings.lab.model_copy(update={"sample_rows": ROWS, "strata": STRATA, **lab})})
 
 
+@dataclass
+class Asking:
+    """`seen_pictures`, which notes the encoders that they were asked for."""
+
+    encoders: list[str] = field(default_factory=list)
+
+    def __call__(self, context, encoder_id):
+        self.encoders.append(encoder_id)
+        return seen_pictures(context, encoder_id)
+
+
 def compared(warehouse, settings, *encoders, by=1) -> set[str]:
-    """The pictures that compare_strategies takes."""
+    """The pictures that compare_strategies takes; the pictures of the day are asked for once by each encoder."""
+    seen = Asking()
     context = JobContext(warehouse, settings, day(by), Run("compare_strategies", day(by)))
-    found = gathered_pictures(context, compare_strategies.GIVEN, settings.lab.sample_rows, encoders)
+    found = gathered_pictures(context, replace(compare_strategies.GIVEN, seen=seen), settings.lab.sample_rows, encoders)
+    assert seen.encoders == list(encoders)
     (names,) = {tuple(p.names) for p in found.pictures.values()}
     return set(names)
 
@@ -176,7 +189,9 @@ def test_the_sample_is_that_of_the_facts_of_pictures_and_has_all_their_files(bas
     wanted = asked(world, seed)
     settings = wanted.settings(base_settings, tmp_path, seed=seed)
     context = JobContext(warehouse, settings, day(by), Run("embed_sample", day(by)))
-    rows = sampled_files(context, "any", seen_pictures).collect()
+    seen = Asking()
+    rows = sampled_files(context, "any", seen).collect()
+    assert seen.encoders == ["any"]
     always = wanted.pictures(world, by)
     expected = world.sample(by, always, seed)
     assert len(expected) == ROWS and always <= expected < set(world.known(by))

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from bannermap.lab.arrow_vectors import vectors_of
 from bannermap.lab.data import Pictures
 from bannermap.lab.figures import Pairs
-from bannermap.lab.sampling import FACTS, Named, SeenPictures, draw, facts_of, frame_of_names, with_advertisers
+from bannermap.lab.sampling import FACTS, Named, draw, facts_of, frame_of_names
 from bannermap.lab.separation import unit_rows
 from bannermap.platform.errors import InputError, nearest
 from bannermap.platform.runs import JobContext, say
@@ -70,9 +70,15 @@ def named_encoders(settings: Settings) -> tuple[str, ...]:
     return settings.lab.encoder_ids or ((single,) if single else ())
 
 
-def nodes_of_warehouse(context: JobContext, encoder_id: str, seen: SeenPictures) -> DataFrame:
-    """`FACTS` and the vector, null without one, of each distinct picture."""
-    banners, stored = with_advertisers(context, seen(context, encoder_id)), stored_vectors(context, encoder_id)
+def nodes_of_warehouse(context: JobContext, encoder_id: str, banners: DataFrame) -> DataFrame:
+    """`FACTS` and the vector, null without one, of each distinct picture.
+
+    Args:
+        context: of the run.
+        encoder_id: whose vectors.
+        banners: of `with_advertisers`, persisted; they are gone over twice.
+    """
+    stored = stored_vectors(context, encoder_id)
     held = pictures_held(banners, stored).select("node_id", "content_hash")
     joined = facts_of(banners).join(held, "node_id", "left").join(stored, "content_hash", "left")
     return joined.select(*FACTS, "vector")

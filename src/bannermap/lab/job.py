@@ -24,7 +24,7 @@ from bannermap.lab.naming import comparison_hash, file_name
 from bannermap.lab.page import page
 from bannermap.lab.places import check_scatter
 from bannermap.lab.repeating import REPEATED, earlier_left_out
-from bannermap.lab.sampling import FACTS, Named, SeenPictures, named_nodes
+from bannermap.lab.sampling import FACTS, Named, SeenPictures, named_nodes, with_advertisers
 from bannermap.lab.sheets import Drawing, contact_sheets
 from bannermap.lab.strategies import Tools, check_mode, check_strategies, device_of
 from bannermap.lab.strategies.interface import NeighbourSearch, RecursiveClustering, ThemeMaker
@@ -146,14 +146,15 @@ def _check_file(settings: Settings) -> None:
 def gathered_pictures(context: JobContext, given: Given, rows: int, encoders: tuple[str, ...] | None = None) -> g.Gathered:
     """A sample of the warehouse's pictures, with the vectors of each encoder that is compared."""
     names = encoders or g.encoders_of(context)
-    stored = {name: g.nodes_of_warehouse(context, name, given.seen).persist() for name in names}
+    banners = {name: with_advertisers(context, given.seen(context, name)).persist() for name in names}
+    stored = {name: g.nodes_of_warehouse(context, name, banners[name]).persist() for name in names}
     checked = {name: g.checked(frame) for name, frame in stored.items()}
     nodes = {name: g.usable(frame) for name, frame in checked.items()}
     context.run.rejected.update(sum((Counter(g.faults(frame)) for frame in checked.values()), Counter()))
     known = stored[names[0]].select(*FACTS)  # all pictures, with a vector or without
-    named = named_nodes(context, names[0], given.seen)
+    named = named_nodes(context, banners[names[0]])
     found = g.gathered(nodes, known, named, rows, context.settings.lab)
-    for frame in stored.values():
+    for frame in (*stored.values(), *banners.values()):
         frame.unpersist()
     return found
 

@@ -66,7 +66,7 @@ def sampled_files(context: JobContext, encoder_id: str, seen: SeenPictures) -> D
     """
     banners = with_advertisers(context, seen(context, encoder_id)).persist()
     facts, settings = facts_of(banners).persist(), context.settings.lab
-    named = named_nodes(context, encoder_id, seen)
+    named = named_nodes(context, banners)
     drawn, known = draw(facts, named.nodes, settings.sample_rows, settings), facts.count()
     if not known:
         raise InputError(f"No banner seen by {context.dt} has a picture. Run fetch_banners or embed_banners for its days.")
@@ -119,13 +119,18 @@ def draw(facts: DataFrame, always: set[str], rows: int, settings: LabSettings) -
     return found.of(stratified(found, settings.strata, rows, fixed, settings.seed))
 
 
-def named_nodes(context: JobContext, encoder_id: str, seen: SeenPictures) -> Named:
+def named_nodes(context: JobContext, banners: DataFrame) -> Named:
     """The pictures of the configured targets and pairs, by the banners that they name; those without a picture are left out, and
-    how many is said."""
+    how many is said.
+
+    Args:
+        context: of the run.
+        banners: of `SeenPictures`, persisted; they are gone over several times.
+    """
     settings, spark = context.settings.lab, context.warehouse.spark
     if not (settings.targets or settings.pairs):
         return Named()
-    node = seen(context, encoder_id).select("banner_id", F.col("pixel_hash").alias("node"))
+    node = banners.select("banner_id", F.col("pixel_hash").alias("node"))
     targets: list[str] = []
     if settings.targets:
         asked = spark.read.parquet(settings.targets).select("banner_id").distinct()
