@@ -31,7 +31,8 @@ def curve(seed: int, shares, budget: Budget, say=lambda text: None, **world) -> 
 
 
 def test_held_out_pictures_and_the_points():
-    found, (train, test, whole) = curve(8, (0.5, 0.05), Budget(1e6))
+    budget = Budget(1e6)
+    found, (train, test, whole) = curve(8, (0.5, 0.05), budget)
     assert held_out_figures(train, whole, test)["held_out_ari"] > 0.8
     assert held_out_figures(train, whole, test.of(np.arange(0))) == {}
     by_banners, by_days = ([p for p in found.points if p.by == by] for by in ("banners", "days"))
@@ -46,13 +47,15 @@ def test_held_out_pictures_and_the_points():
     assert by_banners[0].agreement < 0.99
     ends = [p for p in found.points if p.pictures == 720]
     assert [p.by for p in ends] == ["banners", "days"] and np.isnan([p.agreement for p in ends]).all(), "1 by construction"
-    assert not found.missing and not found.budget_bound and not found.absent
+    assert not found.missing and not budget.left_out and not found.absent
 
 
 def test_a_part_without_time_is_said_and_listed():
     said: list[str] = []
-    found, _ = curve(8, (0.05, 0.5), Budget(1e-9), said.append)
-    assert {p.pictures for p in found.points} == {720} and found.budget_bound
+    budget = Budget(1e-9)
+    found, _ = curve(8, (0.05, 0.5), budget, said.append)
+    assert {p.pictures for p in found.points} == {720}
+    assert budget.left_out == {f"learning curve on {m.pictures} pictures, by {m.by}" for m in found.missing}
     assert [(m.by, m.pictures, m.status) for m in found.missing][:2] == [
         ("banners", 36, "untried"),
         ("banners", 360, "untried"),
@@ -146,5 +149,6 @@ def test_a_part_that_fails_is_listed_with_its_reason(monkeypatch):
         raise RuntimeError(f"not of {len(vectors)}")
 
     monkeypatch.setattr("bannermap.lab.curve.fit", gives_up)
-    found, _ = curve(8, (0.5,), Budget(1e6))
-    assert found.missing[0] == Missing("banners", 360, "failed", "RuntimeError: not of 360") and not found.budget_bound
+    budget = Budget(1e6)
+    found, _ = curve(8, (0.5,), budget)
+    assert found.missing[0] == Missing("banners", 360, "failed", "RuntimeError: not of 360") and not budget.left_out

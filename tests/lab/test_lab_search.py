@@ -99,11 +99,11 @@ def test_a_fit_that_fails_in_a_gate_or_in_the_curve_costs_that_configuration_or_
     assert (
         status["picky()"] == ("failed", "on a bootstrap sample: AssertionError") and outcome.recommendation.chosen == sound.name
     )
-    train, test = found, pictures(9, 50)
+    train, test, budget = found, pictures(9, 50), Budget(1e6)
     whole = fit(train.vectors, picky, 1, tools(), train.sizes)
-    curve = learning_curve(train, test, whole, picky, (0.5,), 1, tools(), Budget(1e6), 0.01, said.append)
+    curve = learning_curve(train, test, whole, picky, (0.5,), 1, tools(), budget, 0.01, said.append)
     assert {p.pictures for p in curve.points} == {900} and {m.status for m in curve.missing} == {"failed"}
-    assert not curve.budget_bound and any("no point for 450 pictures, by banners" in text for text in said)
+    assert not budget.left_out and any("no point for 450 pictures, by banners" in text for text in said)
 
 
 def test_permutations_are_not_begun_without_time_for_them_and_measures_count(monkeypatch):

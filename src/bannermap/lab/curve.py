@@ -95,11 +95,6 @@ class Curve:
     means: str = ""
     absent: str = ""
 
-    @property
-    def budget_bound(self) -> bool:
-        """Whether a part had no time."""
-        return any(m.status == "untried" for m in self.missing)
-
 
 def learning_curve(
     train: Pictures,
