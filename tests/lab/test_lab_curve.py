@@ -15,6 +15,7 @@ from bannermap.lab.curve import ENOUGH_AGREEMENT, Curve, Enough, Missing, Point,
 from bannermap.lab.data import held_out
 from bannermap.lab.figures import held_out_figures
 from bannermap.lab.fitting import Configuration, fit
+from bannermap.lab.models import Model
 from bannermap.lab.page import page
 from bannermap.platform.settings import LabSettings
 
@@ -33,11 +34,11 @@ def curve(seed: int, shares, budget: Budget, say=lambda text: None, **world) -> 
 def test_held_out_pictures_and_the_points():
     budget = Budget(1e6)
     found, (train, test, whole) = curve(8, (0.5, 0.05), budget)
-    assert held_out_figures(train, whole, test)["held_out_ari"] > 0.8
-    assert held_out_figures(train, whole, test.of(np.arange(0))) == {}
+    full = whole.model.predict(test.vectors, test.sizes)
+    assert held_out_figures(train, whole.labels, test, full)["held_out_ari"] > 0.8
+    assert held_out_figures(train, whole.labels, test.of(np.arange(0)), full[:0]) == {}
     by_banners, by_days = ([p for p in found.points if p.by == by] for by in ("banners", "days"))
     assert [p.pictures for p in by_banners] == [36, 360, 720] and [p.days for p in by_days] == [1, 2, 5]
-    full = whole.model.predict(test.vectors, test.sizes)
     order, days = np.random.default_rng(1).permutation(720), np.unique(train.days)
     rows = {("banners", n): np.sort(order[:n]) for n in (36, 360)}
     rows |= {("days", int(r.sum())): np.flatnonzero(r) for r in (train.days >= days[-1], train.days >= days[-2])}
@@ -48,6 +49,23 @@ def test_held_out_pictures_and_the_points():
     ends = [p for p in found.points if p.pictures == 720]
     assert [p.by for p in ends] == ["banners", "days"] and np.isnan([p.agreement for p in ends]).all(), "1 by construction"
     assert not found.missing and not budget.left_out and not found.absent
+
+
+def test_held_out_pictures_are_given_their_labels_once_by_each_fit(monkeypatch):
+    predict, asked = Model.predict, []
+
+    def counted(model, vectors, *sizes):
+        asked.append((id(model), len(vectors)))
+        return predict(model, vectors, *sizes)
+
+    monkeypatch.setattr(Model, "predict", counted)
+    settings = SETTINGS.model_copy(update={"curve_shares": ()})
+    done = compare("enc", pictures(8, 300), None, settings, tools(), 1.0, lambda text: None)
+    measured = [(id(t.found.model), int(done.hidden.sum())) for t in done.outcome.trials if t.found]
+    assert measured and sorted(one for one in asked if one in measured) == sorted(measured)
+    asked.clear()
+    found, _ = curve(8, (0.5,), Budget(1e6))
+    assert [rows for _, rows in asked].count(180) == 1 + sum(p.pictures < 720 for p in found.points)
 
 
 def test_a_part_without_time_is_said_and_listed():

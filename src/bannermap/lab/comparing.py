@@ -159,7 +159,7 @@ def _measured(
     labels = np.empty(len(pictures), np.int64)
     labels[~hidden] = fit.labels
     labels[hidden] = fit.model.predict(test.vectors, test.sizes)
-    found = figures(train, fit.labels, trial.silhouettes, weights) | held_out_figures(train, fit, test)
+    found = figures(train, fit.labels, trial.silhouettes, weights) | held_out_figures(train, fit.labels, test, labels[hidden])
     found |= pair_figures(pairs, labels) if pairs else {}
     return labels, found | {"score": trial.score}
 

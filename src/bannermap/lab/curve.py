@@ -133,7 +133,7 @@ def learning_curve(
     missing = tuple(f for f in found if isinstance(f, Missing))
     for m in missing:
         say(f"learning curve: no point for {m.pictures:,} pictures, by {m.by}: {m.reason}")
-    end = replace(_point("banners", train, whole, test, full), agreement=float("nan"))
+    end = replace(_point("banners", train, whole, test, full, full), agreement=float("nan"))
     ends = [end, replace(end, by="days")] if end.days > 1 else [end]
     points = sorted([*(f for f in found if isinstance(f, Point)), *ends], key=lambda p: (p.by, p.pictures))
     means = (
@@ -169,7 +169,7 @@ def _fitted(
 ) -> Point | Missing:
     try:
         made = fit(part.vectors, configuration, seed, tools, part.sizes)
-        return _point(by, part, made, test, full)
+        return _point(by, part, made, test, made.model.predict(test.vectors, test.sizes), full)
     except Exception as error:  # few rows, say: the comparison itself is done, and must not be lost by this
         return Missing(by, len(part), "failed", in_short(error))
 
@@ -183,7 +183,6 @@ def _parts(train: Pictures, shares: Sequence[float], seed: int) -> list[tuple[st
     return [(by, rows) for by, rows in parts if len(rows) > 1]
 
 
-def _point(by: str, part: Pictures, made: Fit, test: Pictures, full: np.ndarray) -> Point:
-    given = made.model.predict(test.vectors, test.sizes)
-    silhouette = held_out_figures(part, made, test)["held_out_silhouette"]
+def _point(by: str, part: Pictures, made: Fit, test: Pictures, given: np.ndarray, full: np.ndarray) -> Point:
+    silhouette = held_out_figures(part, made.labels, test, given)["held_out_silhouette"]
     return Point(by, len(part), len(np.unique(part.days)), made.seconds, silhouette, adjusted_rand(given, full))

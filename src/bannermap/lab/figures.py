@@ -11,7 +11,6 @@ from bannermap.lab import advertisers as a
 from bannermap.lab.chance import adjusted_rand, against_classes
 from bannermap.lab.data import Pictures
 from bannermap.lab.density import density_validity
-from bannermap.lab.fitting import Fit
 from bannermap.lab.labels import cluster_sums, coded
 from bannermap.lab.separation import calinski_harabasz, davies_bouldin, silhouettes_of
 from bannermap.lab.sizes import Weights, balance, composite, largest_share, noise_penalty
@@ -104,19 +103,19 @@ def target_figures(vectors: np.ndarray, labels: np.ndarray, targets: np.ndarray)
     return {"targets_clustered": float((np.asarray(labels)[targets] >= 0).mean()), "targets_silhouette": mean}
 
 
-def held_out_figures(train: Pictures, made: Fit, test: Pictures) -> dict[str, float]:
+def held_out_figures(train: Pictures, labels: np.ndarray, test: Pictures, given: np.ndarray) -> dict[str, float]:
     """How pictures that no fit has seen lie in the clusters that they are given; nothing without such pictures.
 
     Args:
-        train: what was fitted.
-        made: the fit.
-        test: the others.
+        train: n that were fitted.
+        labels: int64 (n,), of the fit.
+        test: m others.
+        given: int64 (m,), that the fit's model predicts of them; -1 for none.
     """
     if not len(test):
         return {}
-    given = made.model.predict(test.vectors, test.sizes)
     vectors = np.concatenate([train.vectors, test.vectors])
-    samples = silhouettes_of(vectors, np.concatenate([made.labels, given]), np.arange(len(train), len(vectors)))
+    samples = silhouettes_of(vectors, np.concatenate([labels, given]), np.arange(len(train), len(vectors)))
     result = {"held_out_outlier_share": float((given < 0).mean())}
     result["held_out_silhouette"] = float(np.nan_to_num(samples).mean())
     known = test.truth != ""
