@@ -77,8 +77,8 @@ def _core_distances(apart: np.ndarray, dimensions: int) -> np.ndarray:
     np.fill_diagonal(power, -np.inf)
     largest = power.max(axis=1)
     equal = np.isposinf(largest)  # another row in the same place: the distance is 0
-    with np.errstate(invalid="ignore"):
-        total = np.exp(power - np.where(equal, 0.0, largest)[:, None]).sum(axis=1, where=np.isfinite(power))
+    with np.errstate(invalid="ignore"):  # inf - inf, which is left out; any other less inf is 0 as a power
+        total = np.exp(power - largest[:, None]).sum(axis=1, where=np.isfinite(power))
     logarithm = largest + np.log(np.where(equal, 1.0, total)) - np.log(len(apart) - 1)
     return np.where(equal, 0.0, np.exp(-logarithm / dimensions))
 
