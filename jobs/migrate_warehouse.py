@@ -25,7 +25,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> None:
     try:
         warehouse = Warehouse(spark, settings.paths.warehouse, read_only=arguments.dry_run)
         with alone("migrate_warehouse", warehouse, settings, NO_DAY, FEATURES):
-            problems = migrate_tables(warehouse, tables.values(), arguments.dry_run)
+            problems = migrate_tables(warehouse, tables.values())
     finally:
         spark.stop()
     if problems:

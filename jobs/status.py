@@ -15,7 +15,7 @@ import sys
 from bannermap.platform.cli import command_main
 from bannermap.platform.session import build_session
 from bannermap.platform.settings import Settings
-from bannermap.platform.status import Schedule, days_between, judged
+from bannermap.platform.status import Schedule, State, days_between, judged
 from bannermap.platform.status_facts import gather, with_log_times, with_signs_of_life
 from bannermap.platform.status_run import find_run, run_json, run_text
 from bannermap.platform.status_text import Overview, as_json, as_text
@@ -43,7 +43,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
     try:
         warehouse = Warehouse(spark, settings.paths.warehouse, read_only=True)
         if arguments.run:
-            return show_run(warehouse, arguments.run, arguments.json)
+            return show_run(warehouse, arguments.run, settings.claims.heartbeat_s, arguments.json)
         view = overview(warehouse, settings, arguments.days, f" {shlex.join(given)}" if given else "")
     finally:
         spark.stop()
@@ -51,11 +51,11 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
     return 0 if view.well else 1
 
 
-def show_run(warehouse: Warehouse, asked: str, as_program: bool) -> int:
+def show_run(warehouse: Warehouse, asked: str, heartbeat_s: float, as_program: bool) -> int:
     """Print one run whole; 0 where it succeeded or still runs, else 1."""
-    found = find_run(warehouse, asked)
+    found = find_run(warehouse, asked, heartbeat_s)
     print(run_json(found) if as_program else run_text(found), flush=True)
-    return 0 if found["status"] in ("succeeded", "running") else 1
+    return 0 if found["status"] in ("succeeded", State.RUNNING) else 1
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

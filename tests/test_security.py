@@ -89,10 +89,11 @@ def takes(name, address):
     return True
 
 
-def test_every_setting_that_may_be_an_address_refuses_one_with_a_login():
+@pytest.mark.parametrize("address", ["https://me:wordofmouth@host/x", "https://host/x?api_key=wordofmouth"])
+def test_every_setting_that_may_be_an_address_refuses_one_with_a_login_or_a_key(address):
     names = list(texts(Settings))
     assert {"paths.warehouse", "fetch.image_cache", "encoder.remote.endpoint", "lab.out"} <= set(names)
-    free = {name for name in names if takes(name, "https://me:wordofmouth@host/x")}
+    free = {name for name in names if takes(name, address)}
     assert free == {"spark.app_name", "fetch.user_agent", "encoder.remote.model", "clustering.encoder_id"}  # none is a place
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import json
 import random
+import re
 
 import pytest
 from analytics_worlds import cluster, day, frame
+from repository import ROOT
 
 from bannermap.analytics.views import VIEWS, register_views, view_sql
 from bannermap.platform.tables import (
@@ -175,3 +178,33 @@ def test_views_follow_each_model_and_the_newest_clustering_that_was_analysed(war
     rising = spark.sql("SELECT model_id, cluster_id FROM rising_and_falling").collect()
     assert sorted(map(tuple, rising), key=str) == [("model-1", "k7"), (None, "k7")]
     assert [(r.banner_id, r.model_id, r.cluster_id) for r in spark.table("current_members").collect()] == [("x", "model-1", "k7")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", [None, "model-1"])
+def test_the_notebook_answers_by_one_model_alone(warehouse, spark, model):
+    """Each of its queries, with rows of another model beside; the last names a user, and is left out."""
+    clusterings = {None: cluster(warehouse, day(0), {"x": "k1"}), "model-1": "m1"}
+    saved = [{"clustering_id": "m1", "dt": day(0), "sequence": 1, "model_id": "model-1"}]
+    users = bytes(spark.range(50).selectExpr("theta_sketch_agg(string(id), 14)").collect()[0][0])
+    stamps = {m: {"dt": day(0), "clustering_id": c, "cluster_id": "k7"} for m, c in clusterings.items()}
+    days = [
+        s | {"impressions": n, "clicks": 1, "ctr": 1 / n, "ctr_low": 0.0, "ctr_high": 1.0, "users_sketch": users}
+        for n, s in enumerate(stamps.values(), 2)
+    ]
+    warehouse.merge(MODEL_CLUSTERINGS, frame(warehouse, MODEL_CLUSTERINGS, saved))
+    warehouse.append(CLUSTER_DAYS, frame(warehouse, CLUSTER_DAYS, days))
+    warehouse.append(CLUSTER_TRENDS, frame(warehouse, CLUSTER_TRENDS, [s | {"trend": "rises"} for s in stamps.values()]))
+    at = datetime.datetime.combine(day(1), datetime.time(6))
+    there = [{"dt": day(0), "clustering_id": c, "revision": 1, "available_at": at, "users": 1} for c in clusterings.values()]
+    warehouse.merge(FEATURE_PUBLICATIONS, frame(warehouse, FEATURE_PUBLICATIONS, there))
+    register_views(warehouse, users_sketch_lg_k=14)
+    notebook = json.loads((ROOT / "notebooks/02_feature_sql.ipynb").read_text())
+    cells = ["".join(c["source"]) for c in notebook["cells"]]
+    texts = [text for cell in cells for text in re.findall(r'sql\(f"""(.*?)"""\)', cell, re.DOTALL)]
+    of_model = f"model_id = '{model}'" if model else "model_id IS NULL"
+    rows = [spark.sql(text.format(of_model=of_model)).collect() for text in texts if "{trained" not in text]
+    assert [len(r) for r in rows] == [1, 1, 1, 1, 1, 1, 1, 0], "there are no rows of users"
+    impressions = {None: 2, "model-1": 3}[model]
+    assert (rows[0][0].impressions, rows[1][0].impressions, rows[2][0].ctr) == (impressions, impressions, 1 / impressions)
+    assert rows[3][0].share == 1 and rows[6][0].clustering_id == clusterings[model]

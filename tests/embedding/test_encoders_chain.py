@@ -145,7 +145,9 @@ def test_what_an_encoder_has_no_use_for_is_refused_wherever_it_is_given(remote_f
 
 def test_a_link_is_not_blamed_for_what_the_first_encoder_was_given(remote_first):
     settings, _ = remote_first
-    check_encoders(settings.model_copy(update={"resize_mode": "letterbox", "resolution_px": 64, "emphasis_strength": 0.0}))
+    whole = settings.model_copy(update={"resize_mode": "letterbox", "resolution_px": 64, "emphasis_strength": 0.0})
+    check_encoders(whole)
+    assert make_chain(whole).encoder_ids[1] == "perceptual-v1-frame2.trim2-resize64"
 
 
 def test_every_link_is_checked(remote_first):

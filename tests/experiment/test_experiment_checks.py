@@ -51,7 +51,21 @@ def test_every_day_to_predict_has_to_be_there(absent):
         checks.check_test_impressions(days, LAST, SETTINGS)
 
 
-def test_a_day_to_learn_from_may_be_absent():
-    there = [before(n) for n in (0, 1, 3)]
-    checks.check_taken_in(there, LAST, SETTINGS)
-    checks.check_test_impressions(np.array([days_since_1970(d) for d in there]), LAST, SETTINGS)
+def test_no_other_day_has_to_be_there():
+    """Days to learn from may be absent: each, and all of them."""
+    for absent in ({2}, {3}, {4}, {5}, {2, 3, 4, 5}, {1}, {0}):
+        there = [before(n) for n in range(6) if n not in absent]
+        days = np.array([days_since_1970(d) for d in there])
+        refused = [
+            raises(check, of, LAST, SETTINGS)
+            for check, of in ((checks.check_taken_in, there), (checks.check_test_impressions, days))
+        ]
+        assert refused == [not absent.isdisjoint({0, 1})] * 2, absent
+
+
+def raises(check, *arguments) -> bool:
+    try:
+        check(*arguments)
+    except InputError:
+        return True
+    return False

@@ -236,6 +236,6 @@ def test_publications_of_before_get_their_totals_from_the_counts(published, tmp_
     rows.drop(*window_columns()).write.format("delta").save(old.path(FEATURE_PUBLICATIONS))
     with pytest.raises(InputError, match="migrate_warehouse"):
         old.read(FEATURE_PUBLICATIONS)
-    assert migrate_tables(old, [FEATURE_PUBLICATIONS], dry_run=False) == 0
+    assert migrate_tables(old, [FEATURE_PUBLICATIONS]) == 0
     assert sorted(map(str, old.read(FEATURE_PUBLICATIONS).collect())) == sorted(map(str, rows.collect()))
     assert all(r.clicks_30d for r in rows.collect())

@@ -184,6 +184,17 @@ def test_a_run_on_another_machine_is_told_from_a_killed_one_by_the_beat_of_its_c
     assert list(found.values())[:3] == [State.RUNNING, State.UNFINISHED, State.UNFINISHED]
 
 
+@pytest.mark.parametrize("asked", ["dedupe_banners", f"dedupe_banners/{DAY}"])
+def test_one_run_on_another_machine_is_told_as_in_the_overview(home, capsys, asked):
+    _, warehouse = home
+    alive = note_elsewhere(warehouse, "dedupe_banners")
+    with beating(alive):
+        assert status.show_run(warehouse, asked, 3600.0, True) == 0  # ends with the first sign of life
+    assert json.loads(capsys.readouterr().out)["status"] == "running"
+    assert status.show_run(warehouse, asked, 0.2, False) == 1
+    assert f"dedupe_banners {DAY}: never ended\n" in capsys.readouterr().out
+
+
 def test_only_runs_of_other_machines_are_waited_for(home, spark):
     settings, warehouse = home
     calm = settings.model_copy(update={"claims": ClaimSettings(heartbeat_s=3600.0, expire_s=36000.0)})
@@ -226,18 +237,18 @@ def test_one_run_is_shown_whole_and_leaves_metrics_for_monitoring(home, capsys, 
     run_stage(stage("embed_banners"), warehouse, watched, DAY)
     capsys.readouterr()
 
-    assert status.show_run(warehouse, done.run_id[:12], False) == 0
+    assert status.show_run(warehouse, done.run_id[:12], 0.5, False) == 0
     text = capsys.readouterr().out
     assert "dedupe_banners 2026-01-01: succeeded" in text and "7 rows in, 7 out" in text and '"k_neighbors": 30' in text
     assert re.search(r"Seconds by phase:\n  only  \d", text) and "Rejected rows:\n  odd  2" in text
-    assert status.show_run(warehouse, f"dedupe_banners/{DAY}", True) == 1
+    assert status.show_run(warehouse, f"dedupe_banners/{DAY}", 0.5, True) == 1
     found = json.loads(capsys.readouterr().out)
     assert (found["status"], found["failed_phase"], found["error"]) == ("failed", "only", "InputError: no disk")
     assert found["config"]["monitoring"]["metrics_folder"] == str(folder)
     note = RunningRun("abcdef", "cluster_banners", DAY, datetime.datetime.now(datetime.UTC), "p")
     note_running(spark, warehouse.root, note)
-    assert status.show_run(warehouse, "abcd", False) == 0
+    assert status.show_run(warehouse, "abcd", 0.5, False) == 0
     assert "cluster_banners 2026-01-01: running" in capsys.readouterr().out
     for asked, problem in (("abc", "too short"), ("none/2026-01-01", "no run"), ("ffffffffffffffffffff", "no run")):
         with pytest.raises(InputError, match=problem):
-            status.show_run(warehouse, asked, False)
+            status.show_run(warehouse, asked, 0.5, False)

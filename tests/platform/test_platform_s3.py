@@ -180,6 +180,7 @@ def test_pictures_are_kept_in_a_bucket(on_s3):
         ("spark.extra={spark.ssl.keyStorePassword: wordofmouth}", "is a credential"),
         ("spark.extra={spark.hadoop.fs.azure.sas.fixed.token.me.dfs.core.windows.net: wordofmouth}", "is a credential"),
         ("spark.extra={spark.jars.repositories: 'https://me:wordofmouth@host/maven'}", "address with a login"),
+        ("spark.extra={spark.jars: 'https://a/b.jar,https://host/c.jar?sig=wordofmouth'}", "address with a key in its query"),
     ],
 )
 def test_a_configuration_holds_no_credentials(assignment, told):
@@ -211,6 +212,45 @@ def test_no_address_holds_a_login(setting, address):
     with pytest.raises(ConfigError, match=rf"{setting}: the \w+ address holds a login") as error:
         load_settings(ROOT / "conf/base.yaml", [], [f"{setting}={address}"])
     assert "wordofmouth" not in str(error.value)
+
+
+@pytest.mark.parametrize("setting", ADDRESSES)
+def test_no_address_holds_a_key_in_its_query(setting):
+    with pytest.raises(ConfigError, match=rf"{setting}: the https address holds a key in its query") as error:
+        load_settings(ROOT / "conf/base.yaml", [], [f"{setting}=https://host/x?size=9&api_key=wordofmouth"])
+    assert "wordofmouth" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("api_key", "apikey", "API-Key", "x-api-key", "key", "subscription-key", "access_key", "AWSAccessKeyId", "api%5Fkey"),
+        *("token", "access_token", "accessToken", "X-Amz-Security-Token", "client_secret", "password", "pwd"),
+        *("sig", "Signature", "X-Amz-Signature", "X-Amz-Credential", "X-Goog-Signature", "auth", "jwt"),
+    ],
+)
+@pytest.mark.parametrize("before", ["?", "?v=2&", "?v=2;", "#", "?v=a/b&", "%3F"])
+def test_a_key_is_found_under_its_usual_names_anywhere_in_a_query(name, before):
+    with pytest.raises(ConfigError, match="holds a key in its query") as error:
+        load_settings(ROOT / "conf/base.yaml", [], [f"encoder.remote.endpoint=https://host/x{before}{name}=wordofmouth&v=1"])
+    assert "wordofmouth" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *(
+            "https://host/x?max_tokens=5",
+            "https://host/x?sort_key=a&tokenizer=b",
+            "https://host/x?design=1",
+            "https://host/x?token=",
+        ),
+        *("s3a://bucket/token=a/key=b", "s3a://bucket/day?/key=b", "/folder/what?key=b"),
+    ],
+)
+def test_other_queries_and_folders_stay_possible(address):
+    found = load_settings(ROOT / "conf/base.yaml", [], [f"encoder.remote.endpoint={address}"])
+    assert found.encoder.remote.endpoint == address
 
 
 def test_settings_that_name_where_credentials_are_stay_possible(base_settings):

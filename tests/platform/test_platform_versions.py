@@ -161,9 +161,9 @@ def test_a_migration_that_is_killed_at_each_commit_completes_when_it_is_run_agai
         for name, make in makers.items():
             monkeypatch.setattr(migration, name, lambda *arguments, make=make, commit=commit: commit(make, arguments))
         with contextlib.nullcontext() if survived == commits else pytest.raises(Killed):
-            migrate_tables(warehouse, tables, dry_run=False)
+            migrate_tables(warehouse, tables)
         monkeypatch.undo()
-        migrate_tables(again(warehouse), tables, dry_run=False)
+        migrate_tables(again(warehouse), tables)
         for table in tables:
             assert found(again(warehouse), table) == wanted(rows, table)
 
@@ -327,12 +327,12 @@ def test_a_parquet_table_of_before_definitions_gets_its_note_with_the_next_write
 
 def test_every_table_is_listed_and_those_with_problems_are_counted(old, spark, capsys):
     warehouse, rows = old
-    assert migrate_tables(warehouse, WAREHOUSE_TABLES, dry_run=True) == 0
+    assert migrate_tables(Warehouse(spark, warehouse.root, read_only=True), WAREHOUSE_TABLES) == 0
     printed = capsys.readouterr().out
     assert [line.split()[0] for line in printed.splitlines()] == [t.name for t in WAREHOUSE_TABLES]
     assert "stored 1, declared 2; to 2: adds born_dt, themes" in printed and f"{RUNS.name:<32} not there" in printed
     with pytest.raises(InputError):
         again(warehouse).read(CLUSTERS)
     spark.sql(f"ALTER TABLE delta.`{warehouse.path(CLUSTER_MEMBERS)}` SET TBLPROPERTIES ('{VERSION_PROPERTY}' = '9')")
-    assert migrate_tables(warehouse, WAREHOUSE_TABLES, dry_run=False) == 1
+    assert migrate_tables(warehouse, WAREHOUSE_TABLES) == 1
     assert found(again(warehouse), CLUSTERS) == wanted(rows, CLUSTERS)

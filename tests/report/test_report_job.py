@@ -83,6 +83,17 @@ def test_the_manifest_tells_what_was_written(built):
     assert (run.rows_in, run.rows_out) == (40, 40)
 
 
+def test_what_pictures_are_drawn_from_is_released(spark, base_settings, tmp_path, monkeypatch):
+    frame, kept = type(spark.range(1)), []
+    persist = frame.persist
+    monkeypatch.setattr(frame, "persist", lambda self, *level: kept.append(self) or persist(self, *level))
+    world, warehouse = draw_world(3, seed=6), Warehouse(spark, str(tmp_path / "warehouse"))
+    world.write(warehouse, tmp_path)
+    run_stage(STAGE, warehouse, settings_in(base_settings, tmp_path), LAST)
+    of_pictures = [f for f in kept if {"side", "sides", "thumbnail"} & set(f.columns)]
+    assert len(of_pictures) == 3 and not any(f.storageLevel.useDisk for f in of_pictures)
+
+
 def test_every_cluster_has_the_figures_of_its_rows(built, found):
     world = built[0]
     clusters = world.frame(tables.CLUSTERS).sort_values(["size", "cluster_id"], ascending=[False, True])

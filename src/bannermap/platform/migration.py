@@ -64,13 +64,12 @@ def plans(warehouse: Warehouse, tables: Iterable[Table] = WAREHOUSE_TABLES) -> I
         yield Plan(table, stored, _problem(table, stored, warehouse.path(table)) if stored else None)
 
 
-def migrate_tables(warehouse: Warehouse, tables: Iterable[Table], dry_run: bool) -> int:
+def migrate_tables(warehouse: Warehouse, tables: Iterable[Table]) -> int:
     """List every table with its stored and its declared version, and apply the steps; tables with a problem stay as they are.
 
     Args:
-        warehouse: where.
+        warehouse: where; one that is read-only is left as it is, and only listed.
         tables: which.
-        dry_run: list only.
 
     Returns:
         How many tables have a problem; their lines say which and how to mend it.
@@ -79,7 +78,7 @@ def migrate_tables(warehouse: Warehouse, tables: Iterable[Table], dry_run: bool)
     for plan in plans(warehouse, tables):
         print(f"{plan.table.name:<32} {plan.text()}", flush=True)
         problems += plan.problem is not None
-        if not dry_run:
+        if not warehouse.read_only:
             migrate(warehouse, plan)
     return problems
 

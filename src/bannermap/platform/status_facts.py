@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import TYPE_CHECKING, TypeVar
 
 from bannermap.platform import claims
@@ -75,18 +75,29 @@ def with_log_times(facts: Facts, warehouse: Warehouse, paths: Paths, days: list[
 
 
 def with_signs_of_life(facts: Facts, warehouse: Warehouse, days: list[datetime.date], heartbeat_s: float) -> Facts:
-    """The facts with the runs on other machines that are alive: such a run writes its claim anew every ``heartbeat_s``.
+    """The facts with the runs on other machines that are alive, see `seen_alive`."""
+    alive = seen_alive(warehouse, {(r.dt, r.job) for r in facts.open if r.alive is None and r.dt in days}, heartbeat_s)
+    found = [dataclasses.replace(r, alive=True) if r.alive is None and (r.dt, r.job) in alive else r for r in facts.open]
+    return dataclasses.replace(facts, open=found)
 
-    With runs elsewhere this takes until each gave a sign, at most `BEATS_WATCHED` beats.
+
+def seen_alive(warehouse: Warehouse, runs: Set[tuple[datetime.date, str]], heartbeat_s: float) -> Set[tuple[datetime.date, str]]:
+    """Those of some runs that are alive, wherever they are: such a run writes its claim anew every ``heartbeat_s``.
+
+    This takes until each gave a sign, at most `BEATS_WATCHED` beats; without runs, no time.
+
+    Args:
+        warehouse: where the claims lie.
+        runs: day and job of each.
+        heartbeat_s: seconds, as the runs have it.
     """
-    first = {(r.dt, r.job): _claim_written(warehouse, r.dt, r.job) for r in facts.open if r.alive is None and r.dt in days}
+    first = {run: _claim_written(warehouse, *run) for run in runs}
     alive: set[tuple[datetime.date, str]] = set()
     until = time.monotonic() + BEATS_WATCHED * heartbeat_s
     while first.keys() > alive and time.monotonic() < until:
         time.sleep(claims.LOOK_S)
         alive |= {run for run in first.keys() - alive if _claim_written(warehouse, *run) != first[run]}
-    found = [dataclasses.replace(r, alive=True) if r.alive is None and (r.dt, r.job) in alive else r for r in facts.open]
-    return dataclasses.replace(facts, open=found)
+    return alive
 
 
 def ended_runs(warehouse: Warehouse) -> list[EndedRun]:

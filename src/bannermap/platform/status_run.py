@@ -10,18 +10,21 @@ from typing import Any
 from bannermap.platform.errors import InputError
 from bannermap.platform.progress import duration
 from bannermap.platform.running import RunningRun, running_runs
+from bannermap.platform.status import State
+from bannermap.platform.status_facts import seen_alive
 from bannermap.platform.storage import Warehouse
 from bannermap.platform.tables import RUNS
 
 LEAST_DIGITS = 4
 
 
-def find_run(warehouse: Warehouse, asked: str) -> dict[str, Any]:
+def find_run(warehouse: Warehouse, asked: str, heartbeat_s: float) -> dict[str, Any]:
     """The row of `runs` that is asked for, as plain values; of a run that left no row, what it noted of itself.
 
     Args:
         warehouse: where.
         asked: a run_id or at least `LEAST_DIGITS` characters of its start, or ``JOB/YYYY-MM-DD`` for the newest run of a day.
+        heartbeat_s: seconds, see `seen_alive`; a run on another machine is watched for that.
 
     Raises:
         InputError: there is none, or several begin so.
@@ -38,8 +41,8 @@ def find_run(warehouse: Warehouse, asked: str) -> dict[str, Any]:
         rows = rows.where(rows["run_id"].startswith(asked))
     ended = [_plain(row.asDict()) for row in rows.orderBy("started_us").collect()]
     noted = running_runs(warehouse.spark, warehouse.root)
-    open_ones = [_noted(n) for n in noted if (f"{n.job}/{n.dt}" == asked if slash else n.run_id.startswith(asked))]
-    found = sorted([*ended, *open_ones], key=lambda run: run["started_at"])
+    open_ones = {n.run_id: n for n in noted if (f"{n.job}/{n.dt}" == asked if slash else n.run_id.startswith(asked))}
+    found = sorted([*ended, *map(_noted, open_ones.values())], key=lambda run: run["started_at"])
     if not found:
         raise InputError(
             f"There is no run '{asked}' in {warehouse.root}. The table runs has all of them; `status` names jobs and days."
@@ -48,7 +51,16 @@ def find_run(warehouse: Warehouse, asked: str) -> dict[str, Any]:
         raise InputError(
             f"{len(found)} runs begin with '{asked}': {', '.join(run['run_id'] for run in found[:5])}. Give more of it."
         )
-    return found[-1]
+    newest = found[-1]
+    if "status" in newest:
+        return newest
+    return {**newest, "status": _state(warehouse, open_ones[newest["run_id"]], heartbeat_s)}
+
+
+def _state(warehouse: Warehouse, note: RunningRun, heartbeat_s: float) -> State:
+    """Of a run without a row, as the overview of days tells it."""
+    elsewhere = {(note.dt, note.job)} if note.alive is None else set()
+    return State.RUNNING if note.alive or seen_alive(warehouse, elsewhere, heartbeat_s) else State.UNFINISHED
 
 
 def run_json(run: Mapping[str, Any]) -> str:
@@ -98,7 +110,6 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _noted(note: RunningRun) -> dict[str, Any]:
-    status = {True: "running", False: "never ended", None: "running or never ended"}[note.alive]
     where = f"Began phase '{note.phase}' on {note.host}." if note.phase else f"Began on {note.host}."
-    own = {"run_id": note.run_id, "job": note.job, "dt": note.dt.isoformat(), "status": status, "why": where}
+    own = {"run_id": note.run_id, "job": note.job, "dt": note.dt.isoformat(), "why": where}
     return {**own, "started_at": note.started_at.isoformat(), "phase": note.phase, "host": note.host}

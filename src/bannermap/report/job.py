@@ -122,7 +122,10 @@ def _images(source: Source, shown: Sequence[Cluster], outliers: Sequence[Outlier
     asked = source.context.warehouse.spark.createDataFrame(sorted(wanted), "pixel_hash string, side int").persist()
     fetches = source.table(IMAGE_FETCHES)
     bytes_of = functools.partial(stored_bytes, source.context.warehouse, source.context.settings.fetch.image_cache)
-    images = _collected(t.drawn(asked, fetches, bytes_of), t.addresses(asked, fetches))
+    files = t.files_to_draw(asked, fetches).persist()
+    images = _collected(t.drawn(files, bytes_of), t.addresses(asked, fetches))
+    files.unpersist()
+    asked.unpersist()
     found = _curtains(source, shown)
     return {h: replace(image, curtain=found.get(h)) for h, image in images.items()}
 
@@ -152,6 +155,7 @@ def _collected(drawn: DataFrame, addresses: DataFrame) -> dict[str, Image]:
     for row in stored.toLocalIterator():
         files[row["pixel_hash"]][row["side"]] = bytes(row["thumbnail"])
         figures[row["pixel_hash"]] = (row["brightness"], row["sharpness"])
+    stored.unpersist()
     known = {r["pixel_hash"]: r["image_url"] for r in addresses.collect()}
     return {h: Image(files.get(h, {}), known.get(h), *figures.get(h, (None, None))) for h in sorted(known)}
 

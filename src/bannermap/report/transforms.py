@@ -151,12 +151,23 @@ def pairs(near_duplicates: DataFrame, duplicate_sets: DataFrame) -> DataFrame:
     return near_duplicates.withColumns(ranked).join(kept, "set_id", "left")
 
 
-def drawn(wanted: DataFrame, image_fetches: DataFrame, bytes_of: Callable[[DataFrame], DataFrame]) -> DataFrame:
-    """`DRAWN` of the pictures, drawn in the tasks that hold the bytes, each file decoded once.
+def files_to_draw(wanted: DataFrame, image_fetches: DataFrame) -> DataFrame:
+    """Per picture that was fetched, one of its files and the sides to draw it at, ascending: pixel_hash, sides, content_hash.
 
     Args:
         wanted: pixel_hash, side; repeated rows are fine.
         image_fetches: the table.
+    """
+    sides = wanted.groupBy("pixel_hash").agg(F.array_sort(F.collect_set("side")).alias("sides"))
+    known = image_fetches.where("status = 'ok'").groupBy("pixel_hash").agg(F.min("content_hash").alias("content_hash"))
+    return sides.join(known, "pixel_hash")
+
+
+def drawn(files: DataFrame, bytes_of: Callable[[DataFrame], DataFrame]) -> DataFrame:
+    """`DRAWN` of the pictures, drawn in the tasks that hold the bytes, each file decoded once.
+
+    Args:
+        files: of `files_to_draw`; persisted, since they are read twice.
         bytes_of: distinct content_hash -> content_hash, data.
     """
     types = (pa.string(), pa.int32(), pa.binary(), pa.float64(), pa.float64())  # of DRAWN's columns
@@ -168,10 +179,7 @@ def drawn(wanted: DataFrame, image_fetches: DataFrame, bytes_of: Callable[[DataF
             arrays = [pa.array(values, kind) for values, kind in zip(columns, types, strict=True)]
             yield pa.RecordBatch.from_arrays(arrays, list(DRAWN.columns))
 
-    sides = wanted.groupBy("pixel_hash").agg(F.array_sort(F.collect_set("side")).alias("sides"))
-    known = image_fetches.where("status = 'ok'").groupBy("pixel_hash").agg(F.min("content_hash").alias("content_hash"))
-    asked = sides.join(known, "pixel_hash").persist()
-    found = asked.join(bytes_of(asked.select("content_hash").distinct()), "content_hash")
+    found = files.join(bytes_of(files.select("content_hash").distinct()), "content_hash")
     return found.select("pixel_hash", "sides", "data").mapInArrow(paint, DRAWN.schema)
 
 

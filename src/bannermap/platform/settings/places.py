@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Annotated
+from urllib.parse import unquote
 
 from pydantic import AfterValidator
 
@@ -22,16 +23,31 @@ NO_SECRETS = re.compile(
 LOGIN = re.compile(r"(?i)://[^\s/@]*:[^\s/@]*@|(https?|s3[an]?)://[^\s/@]*@|s3[an]?://[^\s/@]*:[^\s@]*@")
 """A name and a password, or for http and S3, where it may be a key, a name alone; abfs has container@account. Keys of S3 hold
 slashes, and nothing else there holds a colon."""
+QUERY_KEY = re.compile(
+    r"(?i)://\S*[?&;#]"
+    r"([\w.-]*(secret|password|passwd|pwd|token|signature|credential)|sig|auth|jwt"
+    r"|([\w.-]*(api|access|account|secret|private|subscription|functions|shared)[._-]?)?key(id)?)=[^\s&;#]"
+)
+"""A value under a name that ends as those of keys, tokens and signed addresses do: api_key, sig, X-Amz-Signature. ``max_tokens``
+and ``sort_key`` are none, nor is a folder ``token=...`` of a path."""
 MEND = "leave it to the standard chain: environment, shared files, the machine's role (docs/object_stores.md)"
 SPARKS_MEND = f"{MEND}, or give what is Spark's own to spark-submit, in a file for --properties-file that only you can read"
 
 
 def _without_credentials(address: str) -> str:
     """An address; its text, which may be a key, is never part of the message."""
-    if LOGIN.search(address):
+    held = _credential_in(address)
+    if held:
         scheme = address.partition("://")[0]
-        raise ValueError(f"the {scheme} address holds a login, which would be kept in `runs` and in logs; {MEND}")
+        raise ValueError(f"the {scheme} address holds {held}, which would be kept in `runs` and in logs; {MEND}")
     return address
+
+
+def _credential_in(text: str) -> str | None:
+    """What credential an address in a text holds, in words that do not repeat it; None where it holds none."""
+    if LOGIN.search(text):
+        return "a login"
+    return "a key in its query" if QUERY_KEY.search(unquote(text)) else None
 
 
 def _known_to_spark(address: str) -> str:
@@ -45,8 +61,9 @@ def _settings_without_credentials(extra: dict[str, str]) -> dict[str, str]:
     for name, value in extra.items():
         if re.search(SECRETS, name) and not NO_SECRETS.search(name):
             raise ValueError(f"{name} is a credential, which would be kept in `runs` and in logs; {SPARKS_MEND}")
-        if LOGIN.search(value):
-            raise ValueError(f"{name} holds an address with a login, which would be kept in `runs` and in logs; {SPARKS_MEND}")
+        held = _credential_in(value)
+        if held:
+            raise ValueError(f"{name} holds an address with {held}, which would be kept in `runs` and in logs; {SPARKS_MEND}")
     return extra
 
 
