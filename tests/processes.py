@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
@@ -58,6 +61,39 @@ def complete(process: subprocess.Popen, config: Path) -> None:
     """Wait for a job, which must succeed."""
     printed = process.communicate()[0]
     assert process.returncode == 0, printed + (config.parent / ERRORS).read_text()[-8000:]
+
+
+@contextlib.contextmanager
+def ended_at_last(*processes: subprocess.Popen) -> Iterator[None]:
+    """Kill what a test that failed leaves of jobs and their children, stopped ones too."""
+    try:
+        yield
+    finally:
+        for process in processes:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def said(process: subprocess.Popen, words: str) -> bool:
+    """Wait until a job prints a line with these words; False where it ends without."""
+    return any(words in line for line in process.stdout)
+
+
+def stopped_in(process: subprocess.Popen, phase: str) -> bool:
+    """Stop a job and its children when it begins a phase, until SIGCONT; False where it ends before."""
+    reached = said(process, f": {phase}")
+    if reached:
+        os.killpg(process.pid, signal.SIGSTOP)
+    return reached
+
+
+def refused(process: subprocess.Popen, config: Path) -> str:
+    """Wait for a job that must end as one that finds another at work; its error stream."""
+    process.communicate()
+    told = (config.parent / ERRORS).read_text()
+    assert process.returncode == 7, told[-8000:]
+    return told
 
 
 def runs_program(pid: int, words: bytes) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -87,8 +89,13 @@ def read_text(spark: SparkSession, path: str) -> str | None:
 
 
 def write_text(spark: SparkSession, path: str, text: str) -> None:
-    """Write or replace a small file. Killed while writing, the file may be cut off: readers must bear that."""
-    write_bytes(spark, path, text.encode())
+    """Write or replace a small file. On a local disk readers see the old text or the new one; elsewhere the file may be cut off
+    for a moment, or for good where the writer is killed: readers must bear that."""
+    place, file_system = hadoop_path(spark, path)
+    if file_system.getScheme() == "file":  # Hadoop empties the file first, and readers compare it with sums of its other text
+        _replaced_here(Path(str(place.toUri().getPath())), text)
+    else:
+        write_bytes(spark, path, text.encode())
 
 
 def read_bytes(spark: SparkSession, path: str) -> bytes | None:
@@ -147,16 +154,29 @@ def create_new(spark: SparkSession, path: str, text: str) -> bool:
 
 
 def _created_here(path: Path, text: str) -> bool:
+    with _aside(path, text) as whole:
+        try:
+            os.link(whole, path)  # with its content or not at all
+        except FileExistsError:
+            return False
+    return True
+
+
+def _replaced_here(path: Path, text: str) -> None:
+    with _aside(path, text) as whole:
+        path.with_name(f".{path.name}.crc").unlink(missing_ok=True)  # Hadoop's sums, of a text that it wrote
+        whole.replace(path)
+
+
+@contextlib.contextmanager
+def _aside(path: Path, text: str) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{uuid4().hex}")
-    aside.write_text(text)
     try:
-        os.link(aside, path)  # with its content or not at all
-    except FileExistsError:
-        return False
+        aside.write_bytes(text.encode())
+        yield aside
     finally:
-        aside.unlink()
-    return True
+        aside.unlink(missing_ok=True)
 
 
 def remove(spark: SparkSession, path: str) -> None:

@@ -95,4 +95,6 @@ def _today_figures(days: DataFrame, day: datetime.date) -> dict[str, float]:
 
 
 PHASES = ("read the banner log", "write banner_days", "merge into banners", "count days")
-STAGE = Stage("dedupe_banners", run, PHASES)
+STAGE = Stage("dedupe_banners", run, PHASES, writes_alone="registry")
+"""Alone: a banner's row and a day's counts are made of all days' rows, so of two days at once each would leave out the other, and
+Delta refuses neither when their commits do not meet."""
