@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from class_archive import make_beside
 from repository import ROOT
-from small_spark import JVM, SMALL
+from small_spark import JVM, LASTING_JVM, SMALL
 
 from bannermap.platform.config import load_settings
 from bannermap.platform.session import build_session
@@ -19,16 +19,13 @@ SHARED_DATA = Path(os.environ.get("BANNERMAP_TEST_DATA", ROOT.parent / "shared" 
 
 
 LONGEST = (
-    *(
-        "test_jobs_killed.py",
-        "test_jobs_cluster.py",
-        "test_jobs_pipeline.py",
-        "test_features_days.py",
-        "test_clustering_replay.py",
-    ),
-    *("test_features_erasure.py", "test_clustering_days.py", "test_report_job.py", "test_features_kills.py"),
+    *("test_jobs_cluster.py", "test_jobs_killed.py", "test_features_days.py", "test_jobs_pipeline.py"),
+    *("test_features_erasure.py", "test_clustering_replay.py", "test_clustering_days.py", "test_features_kills.py"),
+    *("test_features_backfill.py", "test_report_job.py", "test_embedding_stage.py", "test_embedding_kills.py"),
+    *("test_clustering_assign_days.py", "test_clustering_audit_faults.py", "test_jobs_at_once.py"),
 )
-"""Of many files for few processes the longest go first, so that none is left alone at the end."""
+"""Of many files for few processes the longest go first, so that none is left alone at the end. The chain that test_jobs_cluster
+makes is there when test_jobs_pipeline begins: two that begin at once would wait for each other."""
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -52,6 +49,7 @@ def base_settings() -> Settings:
 def spark(base_settings, tmp_path_factory):
     """One session for all tests of a process: starting one costs seconds."""
     scratch = tmp_path_factory.mktemp("spark")
+    jvm = LASTING_JVM if "PYTEST_XDIST_WORKER" in os.environ else JVM
     extra = {
         **SMALL,
         "spark.driver.memory": "2g",
@@ -59,7 +57,7 @@ def spark(base_settings, tmp_path_factory):
         "spark.local.dir": str(scratch / "local"),
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
-        "spark.driver.extraJavaOptions": f"-Dderby.system.home={scratch} {JVM}",
+        "spark.driver.extraJavaOptions": f"-Dderby.system.home={scratch} {jvm}",
     }
     session = build_session(base_settings.spark.model_copy(update={"extra": extra}))
     yield session
