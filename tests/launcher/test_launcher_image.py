@@ -142,9 +142,10 @@ def test_a_container_becomes_driver_executor_or_what_it_is_told(tmp_path):
     assert class_path.read_text() == "/mine/*:/here/.venv/s3-jars/*\n"
     given = {"DRIVER_URL": "spark://d@h:1", "EXECUTOR_ID": "3", "EXECUTOR_CORES": "4", "EXECUTOR_MEMORY": "8g"}
     given |= {"APPLICATION_ID": "app", "EXECUTOR_POD_IP": "10.0.0.8", "EXECUTOR_POD_NAME": "pod", "RESOURCE_PROFILE_ID": "1"}
-    given |= {"JAVA_OPT_0": "-Da=b c", "JAVA_OPT_1": "-Dd=e"}
+    given |= {"JAVA_OPT_0": "-Da=b c", "JAVA_OPT_1": "-Dd=e", "CONF_DIR": "/opt/spark/conf", "CLASSPATH": "/mine/*"}
     line = started(tmp_path, "executor", **{f"SPARK_{name}": value for name, value in given.items()})
     assert line[:5] == [f"{tmp_path}/java/bin/java", "-Da=b c", "-Dd=e", "-Xms8g", "-Xmx8g"]
+    assert line[line.index("-cp") + 1] == f"/opt/spark/conf:/mine/*:{tmp_path}/spark/jars/*:{tmp_path}"
     options = line[line.index("org.apache.spark.scheduler.cluster.k8s.KubernetesExecutorBackend") + 1 :]
     told = dict(zip(options[::2], options[1::2], strict=True))
     assert told["--resourceProfileId"] == "1" and told["--podName"] == "pod" and told["--hostname"] == "10.0.0.8"
