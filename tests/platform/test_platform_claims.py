@@ -14,14 +14,17 @@ from pathlib import Path
 
 import pytest
 
+from bannermap.clustering.job import STAGE as CLUSTERING
+from bannermap.features.job import STAGE as FEATURES
 from bannermap.platform import claims
 from bannermap.platform.claims import claimed, needs_one_writer, process_of
 from bannermap.platform.cli import Stage, _reported, run_stage
-from bannermap.platform.errors import BusyError
+from bannermap.platform.errors import BusyError, InputError
 from bannermap.platform.files import create_new, read_text
 from bannermap.platform.runs import JobContext, Run
 from bannermap.platform.settings import ClaimSettings
 from bannermap.platform.tables import BANNER_DAYS, RUNS
+from bannermap.registry.job import STAGE as REGISTRY
 
 DAY = datetime.date(2026, 3, 1)
 QUICK = ClaimSettings(heartbeat_s=0.1, expire_s=1.0)
@@ -190,6 +193,18 @@ def test_what_one_stage_at_a_time_may_write_is_waited_for(warehouse, base_settin
         run_stage(later, warehouse, base_settings, DAY)
         one.result()
     assert order == ["first", "second"]
+
+
+@pytest.mark.parametrize(("stage", "what"), [(CLUSTERING, "clusterings"), (REGISTRY, "registry"), (FEATURES, "features")])
+def test_days_of_what_is_made_of_all_days_are_written_one_after_another(warehouse, base_settings, stage, what):
+    impatient = base_settings.model_copy(update={"claims": ClaimSettings(writer_wait_s=0.0)})
+    with (
+        claimed(warehouse.spark, warehouse.root, what, f"{stage.name} of the day before", CALM),
+        pytest.raises(BusyError, match=f"{stage.name} of the day before"),
+    ):
+        run_stage(stage, warehouse, impatient, DAY)
+    with pytest.raises(InputError):  # it goes to work, and finds that there is nothing
+        run_stage(stage, warehouse, impatient, DAY)
 
 
 def rows(warehouse, n: int):

@@ -278,5 +278,7 @@ def _said(name: str) -> Iterator[None]:
 
 
 PHASES = ("number the pictures", "recall lists", *ENGINE_PHASES, "write neighbours", "carry on ids", "write clusters")
-STAGE = Stage("cluster_banners", run, PHASES)
+STAGE = Stage("cluster_banners", run, PHASES, writes_alone="clusterings")
+"""Alone: ids are carried on from the day before, and later clusterings marked stale, by the clusterings that a run finds when it
+begins; one that another day's run makes meanwhile would be overlooked."""
 FILES = FileMode({"embeddings": "Parquet or Delta with content_hash, vector"}, run_on_files)
