@@ -166,7 +166,6 @@ def write_clusterings(warehouse: Warehouse, world: World, days: Sequence[int], t
 
 def note_log_days(warehouse: Warehouse, world: World, days: Sequence[int]) -> None:
     """Days of the log as taken in."""
-    rows = [
-        (world.dates[n], world.events // world.days, world.events // world.days, "", [world.dates[n]], None, True) for n in days
-    ]
+    events, dates = world.events // world.days, world.dates
+    rows = [(dates[n], events, events, "", [dates[n]], [dates[n]], None, True) for n in days]
     warehouse.merge(EVENT_LOG_DAYS, warehouse.spark.createDataFrame(rows, EVENT_LOG_DAYS.schema))

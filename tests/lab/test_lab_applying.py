@@ -74,7 +74,7 @@ def put_partials(warehouse, settings, logs: pd.DataFrame) -> None:
     bucket = F.expr(f"CAST(pmod(xxhash64(user_id), {settings.features.user_buckets}) AS INT)")
     days = [day(n) for n in range(DAYS)]
     warehouse.overwrite_partitions(table, laid_out(table.select(frame.withColumn("user_bucket", bucket))), "dt", days)
-    put(warehouse, T.EVENT_LOG_DAYS, [(d, 1, 1, "digest", [d], None, True) for d in days])
+    put(warehouse, T.EVENT_LOG_DAYS, [(d, 1, 1, "digest", [d], [d], None, True) for d in days])
 
 
 @pytest.fixture(scope="module")

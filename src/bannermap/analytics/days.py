@@ -64,11 +64,15 @@ def _write_day(context: JobContext, day: datetime.date, clustering_id: str, dige
 
 
 class _Digests:
-    """From which deliveries the events of a day come: partials are a function of exactly these, see event_log_days."""
+    """Which deliveries ever had the partials of a day built anew, see event_log_days.
+
+    The days that a delivery can change today are too few: a day that lost events by another delivery is among them no more.
+    """
 
     def __init__(self, context: JobContext) -> None:
         logs = context.warehouse.read(EVENT_LOG_DAYS, "build_user_features")
-        self.logs = sorted(map(_log_day, logs.where("complete").select("dt", "digest", "affected_dts").collect()))
+        rebuilt = F.coalesce("rebuilt_dts", "affected_dts").alias("rebuilt_dts")
+        self.logs = sorted(map(_log_day, logs.where("complete").select("dt", "digest", rebuilt).collect()))
         erased = context.warehouse.read_or_empty(USER_ERASURES).select("user_digest").distinct().collect()
         self.erased = sorted(r["user_digest"] for r in erased)
 
@@ -79,4 +83,4 @@ class _Digests:
 
 
 def _log_day(row: Row) -> tuple[datetime.date, str, tuple[datetime.date, ...]]:
-    return row["dt"], row["digest"], tuple(row["affected_dts"])
+    return row["dt"], row["digest"], tuple(row["rebuilt_dts"])

@@ -17,7 +17,7 @@ class Gaps:
 
     Attributes:
         absent: days since the first log that was taken in, of which none was; a day that nobody delivered is one.
-        incomplete: days whose run has not ended and can change an event day of the windows.
+        incomplete: days whose run has not ended and was to rebuild an event day of the windows.
     """
 
     absent: list[datetime.date]
@@ -29,7 +29,7 @@ def gaps(context: JobContext, as_of: Collection[datetime.date]) -> Gaps:
     reach = {day for one in as_of for day in t.days_in_reach(one)}
     taken, ended = log_days_taken_in(context), log_days_taken_in(context, complete=True)
     first = min(taken, default=max(as_of))
-    open_days = [d for d, affected in taken.items() if d not in ended and reach & {d, *affected}]
+    open_days = [d for d, rebuilt in taken.items() if d not in ended and reach & {d, *rebuilt}]
     absent = [d for d in reach if d > first and d not in taken]
     return Gaps(sorted(set(absent) - {context.dt}), sorted(set(open_days) - {context.dt}))
 

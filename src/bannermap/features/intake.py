@@ -92,24 +92,41 @@ def _check_complete(context: JobContext, log: LogDay) -> None:
         )
 
 
-def changed_days(context: JobContext, log: LogDay) -> list[datetime.date]:
-    """Event days whose partials have to be rebuilt, ascending.
+@dataclass(frozen=True)
+class ChangedDays:
+    """Event days that taking in a log day is about, each ascending.
 
-    A day that was taken in before with other content may have lost events that nothing names any more: then every day that it
-    can have touched is rebuilt. What an unfinished run meant to rebuild is rebuilt too.
+    Attributes:
+        affected: whose partials the day's present content can change.
+        rebuilt: that this run builds anew, ``affected`` among them.
+        ever_rebuilt: that some run that took the day in builds or built anew, ``rebuilt`` among them.
+    """
+
+    affected: list[datetime.date]
+    rebuilt: list[datetime.date]
+    ever_rebuilt: list[datetime.date]
+
+
+def changed_days(context: JobContext, log: LogDay) -> ChangedDays:
+    """The event days that a log day can change, and those whose partials have to be rebuilt.
+
+    A day that was taken in before with other content may have lost events that nothing names any more, and an event that one of
+    these stood before counts from now on: then every day in reach that a log's events lie on is rebuilt, those of the former
+    content included. What an unfinished run meant to rebuild is rebuilt too: it may have been of yet another content.
     """
     today = e.delivered_events(log.checked)
     reach = datetime.timedelta(days=context.settings.features.kept_days)
     others = _events_of(context, _other_days(context, context.dt - reach, context.dt + 2 * reach))
-    days = e.days_that_change(today, today.limit(0) if others is None else e.delivered_events(others))
+    affected = e.days_that_change(today, today.limit(0) if others is None else e.delivered_events(others))
     known = _taken_in(context).where(F.col("dt") == F.lit(context.dt)).head(1)
+    days, before = set(affected), set(known[0]["rebuilt_dts"]) if known else set()
     if known and known[0]["digest"] != log.digest:
         # From the logs and not from the partials: a day whose only events were repetitions has no partials.
         touched = _taken_in(context).select(F.explode("affected_dts").alias("day")).distinct()
         days |= {r["day"] for r in touched.collect() if abs(r["day"] - context.dt) < reach}
     if known and not known[0]["complete"]:
-        days |= set(known[0]["affected_dts"])
-    return sorted(days)
+        days |= before
+    return ChangedDays(sorted(affected), sorted(days), sorted(days | before))
 
 
 def rebuilt_partials(context: JobContext, log: LogDay, days: list[datetime.date]) -> DataFrame:
@@ -124,22 +141,25 @@ def rebuilt_partials(context: JobContext, log: LogDay, days: list[datetime.date]
     return e.partials(counted.where(F.col("event_day").isin(days)), context.settings.features.user_buckets)
 
 
-def record_day(context: JobContext, log: LogDay, days: list[datetime.date], complete: bool) -> None:
+def record_day(context: JobContext, log: LogDay, days: ChangedDays, complete: bool) -> None:
     """Note the day in event_log_days: before its work as incomplete, after it as complete."""
-    row = (context.dt, log.rows, log.accepted, log.digest, days, log.key_id, complete)
+    row = (context.dt, log.rows, log.accepted, log.digest, days.affected, days.ever_rebuilt, log.key_id, complete)
     frame = context.warehouse.spark.createDataFrame([row], EVENT_LOG_DAYS.schema)
     context.warehouse.merge(EVENT_LOG_DAYS, frame)
 
 
 def log_days_taken_in(context: JobContext, complete: bool = False) -> dict[datetime.date, set[datetime.date]]:
-    """Log days taken in -> the event days that each could change.
+    """Log days taken in -> the event days whose partials hold, or lack, what each of them brought.
+
+    Of a day whose run has not ended these are all that were to be rebuilt: some may be as a former content left them.
 
     Args:
         context: of the run.
         complete: leave out days whose run has not ended.
     """
-    rows = _taken_in(context).where("complete" if complete else "true").select("dt", "affected_dts").collect()
-    return {r["dt"]: set(r["affected_dts"]) for r in rows}
+    days = F.when(F.col("complete"), F.col("affected_dts")).otherwise(F.col("rebuilt_dts"))
+    rows = _taken_in(context).where("complete" if complete else "true").select("dt", days.alias("days")).collect()
+    return {r["dt"]: set(r["days"]) for r in rows}
 
 
 def newest_log_day(
@@ -155,7 +175,9 @@ def newest_log_day(
 
 
 def _taken_in(context: JobContext) -> DataFrame:
-    return context.warehouse.read_or_empty(EVENT_LOG_DAYS)
+    """Rows of event_log_days, with ``rebuilt_dts`` also where it was not noted: there ``affected_dts`` has both."""
+    rows = context.warehouse.read_or_empty(EVENT_LOG_DAYS)
+    return rows.withColumn("rebuilt_dts", F.coalesce("rebuilt_dts", "affected_dts"))
 
 
 def _other_days(context: JobContext, after: datetime.date, before: datetime.date) -> list[datetime.date]:

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from bannermap.features.events import rejected_rows
 from bannermap.features.files import run_on_files
 from bannermap.features.gaps import gaps, tell
-from bannermap.features.intake import LogDay, changed_days, read_day, rebuilt_partials, record_day
+from bannermap.features.intake import ChangedDays, LogDay, changed_days, read_day, rebuilt_partials, record_day
 from bannermap.features.layout import laid_out, partials_table
 from bannermap.features.publication import PUBLISHING, check_definitions, publish, published_with
 from bannermap.features.revisions import Asked
@@ -40,29 +40,29 @@ def run(context: JobContext) -> None:
     try:
         partials, days = _take_in(context, log, table)
         tell(context, gaps(context, [context.dt]))
-        corrected = [Asked(*p, rewrite=False) for p in published_with(context, days) if p != (context.dt, clustering_id)]
+        corrected = [Asked(*p, rewrite=False) for p in published_with(context, days.rebuilt) if p != (context.dt, clustering_id)]
         written = publish(context, partials, [Asked(context.dt, clustering_id, rewrite=True), *corrected])
         record_day(context, log, days, complete=True)
     finally:
         log.checked.unpersist()
     context.run.rows_in = log.rows
     context.run.rows_out = sum(users for r, users in written.items() if (r.as_of, r.clustering_id) == (context.dt, clustering_id))
-    context.run.metrics.update({"event_days_rebuilt": len(days), "revisions_corrected": len(written) - 1})
+    context.run.metrics.update({"event_days_rebuilt": len(days.rebuilt), "revisions_corrected": len(written) - 1})
 
 
-def _take_in(context: JobContext, log: LogDay, table: Table) -> tuple[DataFrame, list[datetime.date]]:
-    """Write what the log day changes; all partials, and the event days that were rebuilt."""
+def _take_in(context: JobContext, log: LogDay, table: Table) -> tuple[DataFrame, ChangedDays]:
+    """Write what the log day changes; all partials, and the event days that it is about."""
     with context.phase("find the days that change"):
         days = changed_days(context, log)
-        rebuilt = rebuilt_partials(context, log, days)
+        rebuilt = rebuilt_partials(context, log, days.rebuilt)
     with context.phase("write user_banner_days"):
         # First: rows refused under a key must not be there without a day that names the key.
         record_day(context, log, days, complete=False)
         context.reject(rejected_rows(log.checked))
         if log.erased:
             context.run.rejected[ERASED] = log.erased
-        context.warehouse.overwrite_partitions(table, laid_out(rebuilt), "dt", days)
-    return _partials(context, rebuilt, days), days
+        context.warehouse.overwrite_partitions(table, laid_out(rebuilt), "dt", days.rebuilt)
+    return _partials(context, rebuilt, days.rebuilt), days
 
 
 def _partials(context: JobContext, rebuilt: DataFrame, days: list[datetime.date]) -> DataFrame:

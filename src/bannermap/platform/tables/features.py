@@ -65,13 +65,18 @@ EVENT_LOG_DAYS = Table(
         "log_rows": "bigint: rows of the log",
         "accepted_rows": "bigint: rows that were not refused; repeated events count as often as they came",
         "digest": "string: order-free hash of the accepted rows; another one means that the day was delivered anew",
-        "affected_dts": "array<date>: event days whose partials this day could change, ascending",
+        "affected_dts": "array<date>: event days whose partials the day's present content could change, ascending",
+        "rebuilt_dts": "array<date>: event days that runs that took it in built anew, of all its deliveries, ascending; null: "
+        "affected_dts",
         "key_id": "string: key of the users' pseudonyms; null where user ids are stored as they came",
         "complete": "boolean: false while the day is being worked on; a run that finds it so does its work again",
     },
     key=("dt",),
-    version=2,
-    migrations={2: AddColumns(("key_id",), "null: user ids were stored as they came")},
+    version=3,
+    migrations={
+        2: AddColumns(("key_id",), "null: user ids were stored as they came"),
+        3: AddColumns(("rebuilt_dts",), "null: affected_dts had both"),
+    },
 )
 USER_ERASURES = Table(
     name="user_erasures",
