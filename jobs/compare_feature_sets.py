@@ -21,10 +21,10 @@ from bannermap.platform.errors import QualityError
 from bannermap.platform.session import build_session
 from bannermap.platform.settings import Settings
 from bannermap.platform.storage import Warehouse
-from bannermap.report.lending import drawn
+from bannermap.report.lending import thumbnails
 
 EXTRAS = ("experiment", "lab")  # of pyproject.toml: the launcher installs them
-GIVEN = Given(cluster_with_thresholds, neighbour_ends, seen_pictures, theme_centroids, drawn)
+GIVEN = Given(cluster_with_thresholds, neighbour_ends, seen_pictures, theme_centroids, thumbnails)
 EVALUATE = stage(counted_events)
 
 

@@ -65,7 +65,7 @@ def test_a_partition_is_whole_whenever_its_rewriting_is_killed(killed_at, spark,
     erasing.rewrite_parquet_partition(warehouse, USER_FEATURES.name, PLACE, gone)
     assert users_of(warehouse, USER_FEATURES) == ["u", "w"]
     beside = {p.name for p in Path(warehouse.path(USER_FEATURES)).iterdir()}
-    assert beside - {VERSION_FILE, f".{VERSION_FILE}.crc"} == {f"dt={DAY}"}
+    assert beside - {VERSION_FILE} == {f"dt={DAY}"}
 
 
 def test_names_are_those_of_the_folders(spark, warehouse):

@@ -17,8 +17,8 @@ from bannermap.platform.tables import IMAGE_FETCHES
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-Drawing = Callable[["DataFrame", "DataFrame", Callable[["DataFrame"], "DataFrame"]], "DataFrame"]
-"""pixel_hash and side, image_fetches, content_hash -> its bytes: pixel_hash, side and thumbnail of each that can be drawn."""
+Drawing = Callable[["DataFrame", "DataFrame", Callable[["DataFrame"], "DataFrame"]], Mapping[str, bytes]]
+"""pixel_hash and side, image_fetches, content_hash -> its bytes: pixel_hash -> thumbnail of each that can be drawn."""
 Wanted = Mapping[tuple[str, str], Sequence[Chosen]]
 """encoder_id, configuration -> clusters, the largest first."""
 
@@ -56,12 +56,11 @@ def _named(done: Sequence[Compared]) -> set[str]:
     return {name for d in done for t in d.targets[:SHOWN_TARGETS] for name in (t.node_id, *t.nearest)}
 
 
-def _tiles(context: JobContext, names: Sequence[str], draw: Drawing) -> dict[str, bytes]:
+def _tiles(context: JobContext, names: Sequence[str], draw: Drawing) -> Mapping[str, bytes]:
     warehouse = context.warehouse
     asked = warehouse.spark.createDataFrame([(n, TILE_PX) for n in names], "pixel_hash string, side int")
     bytes_of = functools.partial(stored_bytes, warehouse, context.settings.fetch.image_cache)
-    rows = draw(asked, warehouse.read_or_empty(IMAGE_FETCHES), bytes_of).select("pixel_hash", "thumbnail").collect()
-    return {r["pixel_hash"]: bytes(r["thumbnail"]) for r in rows}
+    return draw(asked, warehouse.read_or_empty(IMAGE_FETCHES), bytes_of)
 
 
 def _left_out(done: Compared, wanted: Wanted, drawn: Mapping[tuple[str, str], int]) -> LeftOut | None:

@@ -1,5 +1,28 @@
 """What jobs hand from this stage to others, which know it by its functions only."""
 
-from bannermap.report.transforms import drawn
+from __future__ import annotations
 
-__all__ = ["drawn"]
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from bannermap.report import transforms as t
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+
+def thumbnails(wanted: DataFrame, image_fetches: DataFrame, bytes_of: Callable[[DataFrame], DataFrame]) -> dict[str, bytes]:
+    """Pictures as the report draws them, each read and drawn once, in the tasks that hold the bytes.
+
+    Args:
+        wanted: pixel_hash and side (pixels), one row a picture.
+        image_fetches: the table.
+        bytes_of: distinct content_hash -> content_hash, data.
+
+    Returns:
+        pixel_hash -> file of its thumbnail, of those that were fetched and can be drawn.
+    """
+    files = t.files_to_draw(wanted, image_fetches).persist()
+    rows = t.drawn(files, bytes_of).select("pixel_hash", "thumbnail").collect()
+    files.unpersist()
+    return {r["pixel_hash"]: bytes(r["thumbnail"]) for r in rows}
