@@ -75,7 +75,7 @@ def test_every_cluster_of_what_is_recommended_is_drawn_and_the_largest_of_the_ot
 
 
 class Stored:
-    """Stands for a warehouse, its session and what a drawing gives: only what `contact_sheets` asks of them."""
+    """Stands for a warehouse, its session and a drawing: only what `contact_sheets` asks of them."""
 
     def __init__(self, absent):
         self.absent, self.spark, self.asked = absent, self, []
@@ -88,14 +88,7 @@ class Stored:
 
     def draw(self, asked, fetches, bytes_of):
         self.asked = [name for name, _ in asked]
-        self.rows = [{"pixel_hash": n, "thumbnail": file((9, 9, 9), (20, 30))} for n in self.asked if n not in self.absent]
-        return self
-
-    def select(self, *columns):
-        return self
-
-    def collect(self):
-        return self.rows
+        return {n: file((9, 9, 9), (20, 30)) for n in self.asked if n not in self.absent}
 
 
 def test_what_has_no_mosaic_is_counted_and_said(done, capsys):
