@@ -187,7 +187,8 @@ def test_the_notebook_answers_by_one_model_alone(warehouse, spark, model):
     clusterings = {None: cluster(warehouse, day(0), {"x": "k1"}), "model-1": "m1"}
     saved = [{"clustering_id": "m1", "dt": day(0), "sequence": 1, "model_id": "model-1"}]
     users = bytes(spark.range(50).selectExpr("theta_sketch_agg(string(id), 14)").collect()[0][0])
-    stamps = {m: {"dt": day(0), "clustering_id": c, "cluster_id": "k7"} for m, c in clusterings.items()}
+    names = {None: f"{'0123456789abcdef' * 2}", "model-1": "2026-03-14-0123456789ab-000007"}
+    stamps = {m: {"dt": day(0), "clustering_id": c, "cluster_id": names[m]} for m, c in clusterings.items()}
     days = [
         s | {"impressions": n, "clicks": 1, "ctr": 1 / n, "ctr_low": 0.0, "ctr_high": 1.0, "users_sketch": users}
         for n, s in enumerate(stamps.values(), 2)
@@ -207,4 +208,6 @@ def test_the_notebook_answers_by_one_model_alone(warehouse, spark, model):
     assert [len(r) for r in rows] == [1, 1, 1, 1, 1, 1, 1, 0], "there are no rows of users"
     impressions = {None: 2, "model-1": 3}[model]
     assert (rows[0][0].impressions, rows[1][0].impressions, rows[2][0].ctr) == (impressions, impressions, 1 / impressions)
+    called = {None: "01234567", "model-1": "000007"}[model]
+    assert rows[1][0].cluster.startswith(called) and rows[3][0].cluster == rows[5][0].cluster == called
     assert rows[3][0].share == 1 and rows[6][0].clustering_id == clusterings[model]

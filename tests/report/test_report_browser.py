@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 
 import pytest
+import report_models
 from report_models import COUNT, DAY, HOSTILE, SINGLE, SPLIT, report
 
 from bannermap.report.page import render
 from bannermap.report.site import publish
+
+MODEL = "2026-03-14-0123456789ab"
 
 
 def cards(browser) -> list[str]:
@@ -240,3 +243,24 @@ def test_hostile_text_stays_text(opened, shown):
     assert HOSTILE in page.find_element("css selector", f"[data-id='{shown.clusters[1].cluster_id}']").text
     opened(f"index.html#cluster-{shown.clusters[1].cluster_id}")
     assert HOSTILE in page.find_element("id", "detail").text and "owned" not in page.title
+
+
+def test_clusters_of_a_saved_model_are_told_apart_by_their_numbers(browser, tmp_path, monkeypatch):
+    hashed = report_models.name
+    monkeypatch.setattr(report_models, "name", lambda kind, n: f"{MODEL}-{n:06d}" if kind == 1 else hashed(kind, n))
+    publish(tmp_path / "numbered", render(report(COUNT), SPLIT, 15_000_000).files)
+    address = f"file://{tmp_path}/numbered/index.html"
+    browser.get(address)
+    assert sorted(c.text for c in browser.find_elements("css selector", "#cards .top code")) == [f"{n:06d}" for n in range(COUNT)]
+    browser.find_element("id", "search").send_keys("000003")
+    assert cards(browser) == [f"{MODEL}-000003"]
+    browser.get(f"{address}#cluster-{MODEL}-000004")
+    eventually(lambda: "000004" in title(browser))
+    links = browser.execute_script("return [...document.querySelectorAll('#detail a')].map(a => [a.textContent, a.href])")
+    shown, link = next(one for one in links if one[1].endswith("-000005"))
+    browser.get(link)
+    eventually(lambda: "000005" in title(browser))
+    assert shown == "000005"
+    browser.get("about:blank")
+    browser.get(f"{address}#cluster-{MODEL}")  # the beginning of all of them is none
+    eventually(lambda: "is not in this report" in browser.find_element("id", "shown").text)

@@ -13,7 +13,8 @@ from report_models import DAY, HOSTILE, SEARCH, empty_report, report
 
 from bannermap.platform.errors import ConfigError
 from bannermap.report.budget import Fill
-from bannermap.report.page import Pages, brief_id, page_name, render
+from bannermap.report.names import brief_id, short_name
+from bannermap.report.page import Pages, page_name, render
 from bannermap.report.records import keeper_name, script_json
 
 ROOM = 15_000_000
@@ -138,6 +139,11 @@ def test_a_page_is_a_page():
 )
 def test_hashes_are_told_by_their_first_letters_and_names_whole(name, shown):
     assert brief_id(name) == shown
+
+
+def test_clusters_are_called_by_what_tells_them_apart():
+    assert short_name("0123456789abcdef" * 2) == "01234567" and short_name("unclustered") == "unclustered"
+    assert [short_name(f"2026-03-14-0123456789ab-{n}") for n in ("000007", "1000000")] == ["000007", "1000000"]
 
 
 @pytest.mark.parametrize(

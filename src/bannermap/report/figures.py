@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bannermap.platform.tables import UNCLUSTERED
 from bannermap.report import charts
 from bannermap.report.analyses import Experiment, TrendFamily
 from bannermap.report.model import Cluster, Day, Image, Pair, Report, Theme
+from bannermap.report.names import short_name
 from bannermap.report.records import Places, encoded, file_name, keeper_name
 
 RATES_SHOWN = 25
@@ -59,7 +59,9 @@ def drawn_charts(report: Report) -> dict[str, str]:
         bins = [(f"{low:.3f}", count) for low, count in report.duplicates.cosines]
         found["cosines"] = charts.histogram("cosines", "Near duplicates by cosine", bins, "cosine from", "pairs")
     rates = [
-        (c.cluster_id[:8], c.ctr, *c.ctr_interval) for c in _most_seen(report.clusters) if c.ctr is not None and c.ctr_interval
+        (short_name(c.cluster_id), c.ctr, *c.ctr_interval)
+        for c in _most_seen(report.clusters)
+        if c.ctr is not None and c.ctr_interval
     ]
     if rates:
         found["rates"] = charts.rates("rates", "Click rate by cluster", rates, overall_rate(report.clusters))
@@ -75,11 +77,6 @@ def drawn_charts(report: Report) -> dict[str, str]:
             name = gain_chart(experiment)
             found[name] = charts.gains(name, "What the features take off the log loss", gains)
     return found | (_day_charts(report.days) if report.day and len(report.days) > 1 else {})
-
-
-def short_name(cluster_id: str) -> str:
-    """The first letters of a cluster's id; the name of what is in no cluster stays whole."""
-    return cluster_id if cluster_id == UNCLUSTERED else cluster_id[:8]
 
 
 def trend_chart(family: TrendFamily) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from bannermap.platform.tables import NO_DAY
 from bannermap.report import figures
 from bannermap.report.budget import Fill, fill
 from bannermap.report.model import Cluster, Report
+from bannermap.report.names import brief_id, short_name
 from bannermap.report.records import EVENTS, Places, Pool, detail, encoded, script_json, summary, wanted
 
 INDEX = "index.html"
@@ -151,12 +151,6 @@ class _Site:
         return told | {"images": pool.files, "names": list(pool.names)}
 
 
-def brief_id(name: str) -> str:
-    """The first letters of a hash, which nobody reads to its end; a name that people gave stays whole."""
-    digits = name.removeprefix("url:")  # of banners that the log names by their address alone
-    return name[: len(name) - len(digits) + 12] if re.fullmatch("[0-9a-f]{32,}", digits) else name
-
-
 def _draw(template: str, values: Mapping[str, Any]) -> str:
     from jinja2 import DictLoader, Environment, StrictUndefined
 
@@ -164,7 +158,7 @@ def _draw(template: str, values: Mapping[str, Any]) -> str:
     loader = DictLoader({name: _file(name) for name in names})
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.globals["unit"] = values["report"].unit
-    environment.filters |= {"n": lambda value: f"{value:,}", "brief": brief_id}
+    environment.filters |= {"n": lambda value: f"{value:,}", "brief": brief_id, "short": short_name}
     style, script = _file("page.css"), _file("browser.js") + _file("detail.js")
     data = script_json(values["data"])
     return environment.get_template(template).render(**values, page_name=page_name, style=style, script=script, data_json=data)

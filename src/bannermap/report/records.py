@@ -14,9 +14,8 @@ from typing import Any
 
 from bannermap.report.analyses import Audience
 from bannermap.report.model import Change, Cluster, Image, Pair, Report, Shown
+from bannermap.report.names import brief_id
 
-ID_SHOWN = 12
-"""Letters of the id of a cluster that is told of in the detail of another: two of them agreeing is beyond belief."""
 MAX_SIBLINGS = 8
 CURTAIN_OF = "curtain of "
 """Before a pixel_hash: the curtain over that picture, where pictures are counted that fit."""
@@ -66,8 +65,8 @@ class Places:
         return self.rank[cluster_id] // self.per_page + 1 if self.per_page else 0
 
     def name(self, cluster_id: str) -> list[Any]:
-        """The beginning of its id, and its page where it is shown: links find a cluster by the beginning of its id."""
-        return [cluster_id[:ID_SHOWN], *([self.page(cluster_id)] if cluster_id in self.rank else [])]
+        """Its id, of a hash the beginning, by which links find a cluster too; and its page where it is shown."""
+        return [brief_id(cluster_id), *([self.page(cluster_id)] if cluster_id in self.rank else [])]
 
 
 def encoded(images: Mapping[str, Image], name: str, side: int) -> str | None:
@@ -109,7 +108,7 @@ def detail(cluster: Cluster, report: Report, places: Places, pool: Pool, sibling
     return {
         "t": None if cluster.threshold is None else round(cluster.threshold, 4),
         "d": cluster.depth,
-        "path": [group[:ID_SHOWN] for group in cluster.path[:-1]],
+        "path": [brief_id(group) for group in cluster.path[:-1]],
         "seen": [_day(report, cluster.first_seen_dt), _day(report, cluster.last_seen_dt)],
         "p": [_shown(p, report, pool) for p in cluster.pictures if _is_there(p.pixel_hash, pool)],
         "em": [[pool.number(p), pool.number(c), i] for i, p, c in looked_at(cluster, report) if pool.number(c) >= 0],

@@ -19,6 +19,8 @@ const number = (value) => value.toLocaleString("en-US");
 const counted = (value, one) => `${number(value)} ${one}${value === 1 ? "" : "s"}`;
 const percent = (share) => `${(100 * share).toFixed(2)} %`;
 const pageOf = (page) => (page === here ? "" : page ? `clusters-${String(page).padStart(3, "0")}.html` : "index.html");
+// Of a hash its first letters, of a saved model's cluster the number that ends its id.
+const shortName = (id) => id.split("-").pop().slice(0, 8);
 const linkTo = (id, page) => `${pageOf(page)}#cluster-${id}`;
 
 function picture(at, text) {
@@ -33,11 +35,11 @@ function drawCard(card) {
   const at = position.get(card.id);
   const sheet = data.details ? data.details[at].p.slice(0, 4).map((p) => p[0]) : [card.m];
   const images = (sheet.length ? sheet : [-1]).map((p, i) => picture(p, i ? "member" : "medoid"));
-  const top = make("div", { class: "top" }, make("span", {}, make("span", { class: "big" }, number(card.s)), ` ${unit}${card.s === 1 ? "" : "s"}`), make("code", {}, card.id.slice(0, 8)));
+  const top = make("div", { class: "top" }, make("span", {}, make("span", { class: "big" }, number(card.s)), ` ${unit}${card.s === 1 ? "" : "s"}`), make("code", {}, shortName(card.id)));
   const who = card.a.length ? card.a.slice(0, 2).join(", ") + (card.ac > 2 ? ` and ${card.ac - 2} more` : "") : "";
   const lines = [`${counted(card.n, "picture")}, cohesion ${card.c.toFixed(3)}`, rate(card), who].filter(Boolean).map((line) => make("p", {}, line));
   if (card.tg.length) lines.push(make("p", { class: "tags" }, card.tg.slice(0, 4).join(", ")));
-  const label = `Cluster ${card.id.slice(0, 8)}: ${counted(card.s, unit)}${card.r === undefined ? "" : `, ${rate(card)}`}${who ? `, ${who}` : ""}`;
+  const label = `Cluster ${shortName(card.id)}: ${counted(card.s, unit)}${card.r === undefined ? "" : `, ${rate(card)}`}${who ? `, ${who}` : ""}`;
   const link = make("a", { class: "card", href: linkTo(card.id, card.g), "aria-label": label, "data-walk": "" }, make("div", { class: "sheet" }, ...images), top, ...lines);
   return make("li", { "data-id": card.id }, link);
 }
@@ -56,11 +58,12 @@ const search = document.getElementById("search");
 const sort = document.getElementById("sort");
 const more = document.getElementById("more");
 const names = data.cards.map((card) => [...card.a, ...card.tg].join("\n").toLowerCase());
-// Ids are hexadecimal, so a short word would be part of most of them: it has to begin one, with four letters or more.
+// Most ids are hexadecimal, so a short word would be part of most of them: it has to begin one, with four letters or more, or be
+// what the page calls the cluster.
 function matches(card, word) {
   const theme = /^theme(\d+)-(\d+)$/.exec(word);
   if (theme) return card.th.some(([k, slot]) => k === Number(theme[1]) && slot === Number(theme[2]));
-  return names[position.get(card.id)].includes(word) || (word.length >= 4 && card.id.startsWith(word));
+  return names[position.get(card.id)].includes(word) || (word.length >= 4 && (card.id.startsWith(word) || shortName(card.id) === word));
 }
 
 function showMore() {

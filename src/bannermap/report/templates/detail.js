@@ -8,7 +8,7 @@ const part = (title, ...children) => make("section", {}, make("h3", {}, title), 
 const day = (text) => make("time", {}, text || "");
 const note = (text) => make("p", { class: "note" }, text);
 function named(name) {
-  return name.length > 1 ? make("a", { href: linkTo(name[0], name[1]) }, make("code", {}, name[0].slice(0, 8))) : make("code", {}, name[0]);
+  return name.length > 1 ? make("a", { href: linkTo(name[0], name[1]) }, make("code", {}, shortName(name[0]))) : make("code", {}, name[0]);
 }
 function sheet(pictures, text) {
   const figures = pictures.map(([at, banners, similarity, file], i) => {
@@ -41,7 +41,7 @@ function path(card, d) {
   if (d.t === null) return null;
   const steps = d.path.map((group, i) => make("li", {}, "group ", make("code", {}, group), i + 1 < d.path.length ? ", cut further" : `, cut at ${d.t.toFixed(2)} into this cluster${d.sn ? ` and ${counted(d.sn, "other")}` : ""}`));
   const own = make("li", {}, "cluster ", make("code", {}, card.id), ` at ${d.t.toFixed(2)}, step ${d.d}${d.path.length ? "" : ": taken as it was found, no group above it"}`);
-  const beside = d.sib.map((s) => make("figure", {}, make("a", { href: linkTo(s[0], s[1]), "aria-label": `Sibling ${s[0].slice(0, 8)}, ${counted(s[2], unit)}` }, s[3] >= 0 ? picture(s[3], "medoid") : make("code", {}, s[0].slice(0, 8))), make("figcaption", {}, counted(s[2], unit))));
+  const beside = d.sib.map((s) => make("figure", {}, make("a", { href: linkTo(s[0], s[1]), "aria-label": `Sibling ${shortName(s[0])}, ${counted(s[2], unit)}` }, s[3] >= 0 ? picture(s[3], "medoid") : make("code", {}, shortName(s[0]))), make("figcaption", {}, counted(s[2], unit))));
   const rest = d.sn - d.sib.length;
   return part("Path of thresholds", make("ol", { class: "steps" }, ...steps, own), d.sn ? note("Siblings, cut from the same group:") : null, d.sn ? make("div", { class: "sheet" }, ...beside) : null, rest > 0 ? note(`and ${number(rest)} more`) : null);
 }
@@ -110,7 +110,7 @@ function openCluster(id) {
   };
   const pictures = part("Pictures", sheet(d.p, "member"), rest > 0 ? note(`and ${counted(rest, "more picture")}`) : null);
   const sides = make("div", { class: "columns" }, make("div", {}, path(card, d), lineage(d)), make("div", {}, ...[advertisers(card, d), audiences(d), days(d)].filter(Boolean)));
-  opened(`Cluster ${id.slice(0, 8)}, ${counted(card.s, unit)}`, onStep, facts(card, d), pictures, emphasis(d), sides, lost(d), duplicates(d));
+  opened(`Cluster ${shortName(id)}, ${counted(card.s, unit)}`, onStep, facts(card, d), pictures, emphasis(d), sides, lost(d), duplicates(d));
 }
 function openPair(button) {
   const all = [...document.querySelectorAll("[data-pair]")];
@@ -128,7 +128,8 @@ function route() {
   const match = /^#cluster-(.+)$/.exec(location.hash);
   if (!match) return dialog.open && dialog.close();
   const asked = decodeURIComponent(match[1]);
-  const card = data.cards[position.get(asked)] || (asked.length >= 8 && data.cards.find((c) => c.id.startsWith(asked)));
+  const meant = asked.length >= 8 ? data.cards.filter((c) => c.id.startsWith(asked)) : [];
+  const card = data.cards[position.get(asked)] || (meant.length === 1 && meant[0]);
   const id = card ? card.id : asked;
   if (id !== asked) history.replaceState(null, "", `#cluster-${id}`);
   if (card && data.details) return openCluster(id);
