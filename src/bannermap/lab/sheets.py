@@ -10,15 +10,17 @@ from bannermap.lab.comparing import Compared
 from bannermap.lab.labels import coded
 from bannermap.lab.mosaics import CLUSTERS, TILE_PX, Chosen, LeftOut, Sheets, chosen_pictures, mosaics
 from bannermap.lab.page import SHOWN_TARGETS, shown_names
-from bannermap.platform.image_store import stored_bytes
+from bannermap.platform.image_store import held_contents, stored_bytes
 from bannermap.platform.runs import JobContext, say
 from bannermap.platform.tables import IMAGE_FETCHES
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-Drawing = Callable[["DataFrame", "DataFrame", Callable[["DataFrame"], "DataFrame"]], Mapping[str, bytes]]
-"""pixel_hash and side, image_fetches, content_hash -> its bytes: pixel_hash -> thumbnail of each that can be drawn."""
+Lookup = Callable[["DataFrame"], "DataFrame"]
+Drawing = Callable[["DataFrame", "DataFrame", Lookup, Lookup], Mapping[str, bytes]]
+"""pixel_hash and side, image_fetches, content_hash to those that are there, content_hash to its bytes -> pixel_hash to thumbnail
+of each that can be drawn."""
 Wanted = Mapping[tuple[str, str], Sequence[Chosen]]
 """encoder_id, configuration -> clusters, the largest first."""
 
@@ -59,8 +61,8 @@ def _named(done: Sequence[Compared]) -> set[str]:
 def _tiles(context: JobContext, names: Sequence[str], draw: Drawing) -> Mapping[str, bytes]:
     warehouse = context.warehouse
     asked = warehouse.spark.createDataFrame([(n, TILE_PX) for n in names], "pixel_hash string, side int")
-    bytes_of = functools.partial(stored_bytes, warehouse, context.settings.fetch.image_cache)
-    return draw(asked, warehouse.read_or_empty(IMAGE_FETCHES), bytes_of)
+    held, bytes_of = (functools.partial(f, warehouse, context.settings.fetch.image_cache) for f in (held_contents, stored_bytes))
+    return draw(asked, warehouse.read_or_empty(IMAGE_FETCHES), held, bytes_of)
 
 
 def _left_out(done: Compared, wanted: Wanted, drawn: Mapping[tuple[str, str], int]) -> LeftOut | None:

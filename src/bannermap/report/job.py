@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 from bannermap.platform.cli import Stage
 from bannermap.platform.clusterings import known_clusterings
 from bannermap.platform.errors import InputError
-from bannermap.platform.image_store import stored_bytes
+from bannermap.platform.image_store import held_contents, stored_bytes
 from bannermap.platform.runs import JobContext
 from bannermap.platform.tables import (
     CLUSTER_LINEAGE,
@@ -121,8 +121,9 @@ def _images(source: Source, shown: Sequence[Cluster], outliers: Sequence[Outlier
     wanted |= {(c.medoid, ICON_PX) for c in shown if split}
     asked = source.context.warehouse.spark.createDataFrame(sorted(wanted), "pixel_hash string, side int").persist()
     fetches = source.table(IMAGE_FETCHES)
-    bytes_of = functools.partial(stored_bytes, source.context.warehouse, source.context.settings.fetch.image_cache)
-    files = t.files_to_draw(asked, fetches).persist()
+    store = source.context.warehouse, source.context.settings.fetch.image_cache
+    bytes_of = functools.partial(stored_bytes, *store)
+    files = t.files_to_draw(asked, fetches, functools.partial(held_contents, *store)).persist()
     images = _collected(t.drawn(files, bytes_of), t.addresses(asked, fetches))
     files.unpersist()
     asked.unpersist()
