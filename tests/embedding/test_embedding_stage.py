@@ -19,6 +19,7 @@ from bannermap.embedding.encoders.interface import make_encoder
 from bannermap.embedding.job import FETCH, STAGE, run_on_files
 from bannermap.platform.cli import run_stage
 from bannermap.platform.errors import ServiceError
+from bannermap.platform.image_cache import ImageCache
 from bannermap.platform.settings import EncoderLink
 from bannermap.platform.storage import Warehouse
 from bannermap.platform.tables import BANNER_DAYS, EMBEDDINGS, IMAGE_BYTES, IMAGE_FETCHES
@@ -113,6 +114,31 @@ def test_stored_pictures_whose_batches_a_store_lost_are_no_silent_success(settin
     assert warehouse.read(EMBEDDINGS).isEmpty()
     run_stage(STAGE, warehouse, settings, FIRST)
     assert warehouse.read(EMBEDDINGS).count() == 3
+
+
+@pytest.mark.parametrize("kind", ["table", "cache"])
+def test_stored_pictures_that_another_encoder_cannot_have_are_counted(settings, warehouse, tmp_path, kind):
+    cache = str(tmp_path / "cache") if kind == "cache" else None
+    settings = with_section(settings, "fetch", image_cache=cache)
+    serve(warehouse, FIRST, one="a.png", two="b.png", three="c.png", four="text.png")
+    run_stage(STAGE, warehouse, settings, FIRST)
+    gone, spoilt = (hashlib.sha256(png(ord(name))).hexdigest() for name in "ab")
+    if cache:
+        ImageCache(cache).remove(gone)
+        Path(ImageCache(cache).path(spoilt)).write_bytes(b"cut")
+    else:
+        table = f"delta.`{warehouse.path(IMAGE_BYTES)}`"
+        warehouse.spark.sql(f"DELETE FROM {table} WHERE content_hash = '{gone}'")
+        warehouse.spark.sql(f"UPDATE {table} SET data = X'00' WHERE content_hash = '{spoilt}'")
+    other = with_section(settings, "encoder", trim_borders=False)
+    for encoded in (1, 0):  # again, and again without an error
+        run = run_stage(STAGE, warehouse, other, FIRST)
+        assert (run.metrics["stored_images_encoded"], run.rejected["no_bytes"]) == (encoded, 2)
+    assert warehouse.read(EMBEDDINGS).count() == 3 + 1
+    strict = with_section(with_section(settings, "decode", max_pixels=1), "encoder", trim_borders=False, name="perceptual")
+    warehouse.spark.sql(f"DELETE FROM delta.`{warehouse.path(EMBEDDINGS)}`")
+    run = run_stage(STAGE, warehouse, strict, FIRST)
+    assert (run.metrics["stored_images_encoded"], run.rejected["too_many_pixels"], run.rejected["no_bytes"]) == (0, 1, 2)
 
 
 def test_failures_are_tried_again_after_the_configured_days(settings, warehouse, tmp_path):

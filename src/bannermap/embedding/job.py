@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from bannermap.embedding.fetching.checks import check_fetching
 from bannermap.embedding.frames import ADDRESSES
 from bannermap.embedding.kernel import ImageKernel
 from bannermap.embedding.making import Workshop, check_nothing_lost, made_in_tasks, tasks_of
-from bannermap.embedding.statuses import ENCODER_UNAVAILABLE, OK
+from bannermap.embedding.statuses import ENCODER_UNAVAILABLE, NO_BYTES, OK
 from bannermap.platform.cli import FileMode, Stage
 from bannermap.platform.errors import InputError
 from bannermap.platform.image_store import keep_bytes
@@ -83,23 +84,31 @@ def _encode_stored(context: JobContext, today: DataFrame, fetches: DataFrame, wo
     made, encoder_ids = warehouse.read_or_empty(EMBEDDINGS), make_chain(settings.encoder).encoder_ids
     missing = t.contents_without_vector(today, fetches, made, encoder_ids).persist()
     metrics, count = context.run.metrics, missing.count()
-    metrics["stored_images_encoded"] = count
+    metrics["stored_images_encoded"] = 0.0
     if count:
         images = workshop.from_contents(missing)
         warehouse.insert_new(EMBEDDINGS, t.vector_rows(images))
-        waiting = t.totals(images)["images_not_encoded"]
-        metrics["stored_images_encoded"] -= waiting
-        metrics["images_not_encoded"] += waiting
+        counts = t.outcomes(images)
+        gone = count - sum(counts.values())
+        metrics["stored_images_encoded"] = float(counts.pop(OK, 0))
+        metrics["images_not_encoded"] += counts.pop(ENCODER_UNAVAILABLE, 0)
+        _reject(context, counts | {NO_BYTES: gone})
+        if gone:
+            say(f"{gone} pictures were not encoded: their bytes are stored no more (retention.image_days), or not what they were")
 
 
 def _count(context: JobContext, rows: DataFrame) -> None:
     counts = {r["status"]: r["count"] for r in rows.groupBy("status").count().collect()}
     check_nothing_lost(context, context.run.rows_in, sum(counts.values()), "banners")
     context.run.rows_out = counts.pop(OK, 0)
-    context.run.rejected.update(counts)
+    _reject(context, counts)
     if waiting := int(context.run.metrics["images_not_encoded"]):
         context.run.rejected[ENCODER_UNAVAILABLE] = waiting
         say(f"{waiting} pictures have no vector yet, since their encoder was not available; the next run of a day encodes them")
+
+
+def _reject(context: JobContext, counts: Mapping[str, int]) -> None:
+    context.run.rejected.update(Counter(context.run.rejected) + Counter(counts))
 
 
 def run_on_files(spark: SparkSession, settings: Settings, values: Mapping[str, str]) -> None:

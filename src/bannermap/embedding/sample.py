@@ -6,13 +6,11 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pyspark.sql import functions as F
-
 from bannermap.embedding import transforms as t
 from bannermap.embedding.encoders.chain import check_encoders, make_chain
 from bannermap.embedding.job import image_kernel
 from bannermap.embedding.making import Workshop
-from bannermap.embedding.statuses import ENCODER_UNAVAILABLE, NO_BYTES, OK
+from bannermap.embedding.statuses import NO_BYTES, OK
 from bannermap.platform.cli import Stage
 from bannermap.platform.image_store import held_contents
 from bannermap.platform.runs import JobContext, say
@@ -71,9 +69,7 @@ def _pictures(files: DataFrame) -> int:
 
 def _count(context: JobContext, images: DataFrame) -> None:
     """What came of the files: their vectors, and why some have none."""
-    run, totals = context.run, t.totals(images)
-    reason = F.when(F.col("not_encoded").isNotNull(), F.lit(ENCODER_UNAVAILABLE)).otherwise(F.col("status"))
-    counts = {r["reason"]: r["count"] for r in images.groupBy(reason.alias("reason")).count().collect()}
+    run, totals, counts = context.run, t.totals(images), t.outcomes(images)
     made = counts.pop(OK, 0)
     run.rows_out += made
     run.rejected.update(counts)

@@ -6,7 +6,7 @@ OK = "ok"
 ENCODER_UNAVAILABLE = "encoder_unavailable"
 """Of a picture that is there and has no vector yet; in image_fetches it is ok, since nothing has to be fetched again."""
 NO_BYTES = "no_bytes"
-"""Of a picture of a sample whose bytes are stored no more; it is counted in runs and stands nowhere else."""
+"""Of a picture that was fetched and whose bytes are stored no more, or spoilt; it is counted in runs and stands nowhere else."""
 
 FETCH_FAILURES = (
     "no_address",

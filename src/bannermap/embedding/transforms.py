@@ -128,6 +128,12 @@ def totals(images: DataFrame) -> dict[str, float]:
     return {name: float(value) for name, value in row.asDict().items()} if row else {}
 
 
+def outcomes(images: DataFrame) -> dict[str, int]:
+    """How many images there are by what came of each: its status, or `ENCODER_UNAVAILABLE` of a picture that waits."""
+    outcome = F.when(F.col("not_encoded").isNotNull(), F.lit(ENCODER_UNAVAILABLE)).otherwise(F.col("status"))
+    return {r["outcome"]: r["count"] for r in images.groupBy(outcome.alias("outcome")).count().collect()}
+
+
 def file_rows(images: DataFrame) -> DataFrame:
     """Rows of `FILE_EMBEDDINGS`: a picture that its encoder could not take has no vector and so a status of its own."""
     waits = F.col("not_encoded").isNotNull()
