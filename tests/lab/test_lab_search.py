@@ -101,7 +101,8 @@ def test_a_fit_that_fails_in_a_gate_or_in_the_curve_costs_that_configuration_or_
     )
     train, test, budget = found, pictures(9, 50), Budget(1e6)
     whole = fit(train.vectors, picky, 1, tools(), train.sizes)
-    curve = learning_curve(train, test, whole, picky, (0.5,), 1, tools(), budget, 0.01, said.append)
+    full = whole.model.predict(test.vectors, test.sizes)
+    curve = learning_curve(train, test, whole, full, picky, (0.5,), 1, tools(), budget, 0.01, said.append)
     assert {p.pictures for p in curve.points} == {900} and {m.status for m in curve.missing} == {"failed"}
     assert not budget.left_out and any("no point for 450 pictures, by banners" in text for text in said)
 

@@ -109,8 +109,8 @@ def compare(
             measured = _measured(trial, trial.found, pictures, hidden, train, test, pairs, work.weights)
             labels[trial.name], known[trial.name] = measured
             known[trial.name] |= target_figures(pictures.vectors, labels[trial.name], asked)
-    curve = _curve(train, test, outcome, settings, tools, budget, say)
     chosen = labels.get(outcome.recommendation.chosen or "")
+    curve = _curve(train, test, outcome, chosen[hidden] if chosen is not None else None, settings, tools, budget, say)
     placed = placed_targets(pictures, chosen, hidden, asked) if chosen is not None else ()
     left_out = frozenset(budget.left_out)
     done = Compared(encoder_id, pictures, hidden, outcome, known, labels, curve, budget.spent(), total, left_out, placed)
@@ -131,16 +131,23 @@ def _warned(outcome: Outcome, max_cluster_share: float) -> Outcome:
 
 
 def _curve(
-    train: Pictures, test: Pictures, outcome: Outcome, settings: LabSettings, tools: Tools, budget: Budget, say: Say
+    train: Pictures,
+    test: Pictures,
+    outcome: Outcome,
+    full: np.ndarray | None,
+    settings: LabSettings,
+    tools: Tools,
+    budget: Budget,
+    say: Say,
 ) -> Curve:
-    """Of the recommended one; without a curve, why there is none, which is said."""
+    """Of the recommended one, which gives ``full`` to what is held out; without a curve, why there is none, which is said."""
     chosen = _chosen(outcome)
     absent = "" if settings.curve_shares else "lab.curve_shares is empty"
     if len(test) < 2:
         absent = f"{len(test)} pictures are held out, and two are needed (lab.test_share, lab.split)"
-    if chosen and chosen.found and not absent:
+    if chosen and chosen.found and full is not None and not absent:
         shares, seed, least = settings.curve_shares, settings.seed, settings.smallest_difference
-        return learning_curve(train, test, chosen.found, chosen.configuration, shares, seed, tools, budget, least, say)
+        return learning_curve(train, test, chosen.found, full, chosen.configuration, shares, seed, tools, budget, least, say)
     absent = absent or "nothing is recommended"
     say(f"no learning curve: {absent}")
     return Curve(absent=absent)

@@ -100,6 +100,7 @@ def learning_curve(
     train: Pictures,
     test: Pictures,
     whole: Fit,
+    full: np.ndarray,
     configuration: Configuration,
     shares: Sequence[float],
     seed: int,
@@ -115,6 +116,7 @@ def learning_curve(
         train: what ``whole`` was fitted on.
         test: held out, at least one.
         whole: the fit of everything.
+        full: int64 (t,), what it gives the held-out pictures.
         configuration: the same.
         shares: of the pictures, and of the days, each between 0 and 1.
         seed: of the draw and the fits.
@@ -123,7 +125,7 @@ def learning_curve(
         smallest_difference: of a held-out silhouette, that would be worth having.
         say: tells a person of a part that is left out.
     """
-    full, found = whole.model.predict(test.vectors, test.sizes), []
+    found: list[Point | Missing] = []
     for by, rows in _parts(train, shares, seed):
         estimate = foretold_s(STRATEGIES[configuration.strategy], len(train), {1: whole.seconds}, len(rows), 1)
         if budget.allows(f"learning curve on {len(rows)} pictures, by {by}", estimate):
