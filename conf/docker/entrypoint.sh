@@ -1,6 +1,7 @@
 #!/bin/bash
 # What Kubernetes starts: "driver ARGUMENTS" or "executor", as Spark's scheduler says; anything else is run as it is.
 set -euo pipefail
+[ -n "${BANNERMAP_SPARK_LOG:-}" ] || unset BANNERMAP_SPARK_LOG  # log4j takes an empty name for that of an appender
 
 case "${1:-}" in
   driver)

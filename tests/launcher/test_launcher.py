@@ -118,6 +118,23 @@ def test_spark_is_that_of_the_environment(tmp_path):
     assert variables["PYSPARK_PYTHON"] == variables["PYSPARK_DRIVER_PYTHON"] == str(tmp_path / ".venv/bin/python")
 
 
+def test_sparks_lines_come_in_a_form_that_there_is(tmp_path, monkeypatch):
+    wanted = parse(["status"])
+
+    def form() -> str:
+        return spark_submit(ROOT, tmp_path / ".venv/bin/python", wanted, place(ROOT, wanted))[1]["BANNERMAP_SPARK_LOG"]
+
+    configured = (ROOT / "conf/spark/log4j2.properties").read_text()
+    for given, form_of in {"": "text", "text": "text", "json": "json"}.items():
+        monkeypatch.setenv("BANNERMAP_SPARK_LOG", given)
+        assert form() == form_of and f"appender.{form_of}.name = {form_of}\n" in configured
+    monkeypatch.setenv("BANNERMAP_SPARK_LOG", "JSON")
+    with pytest.raises(Problem, match=r"BANNERMAP_SPARK_LOG is 'JSON'.*text or json"):
+        form()
+    monkeypatch.delenv("BANNERMAP_SPARK_LOG")
+    assert form() == "text"
+
+
 def test_mistakes_get_one_sentence():
     unknown = launch("cluster_banner", "--print-command")
     assert (unknown.returncode, "Did you mean 'cluster_banners'?" in unknown.stderr) == (2, True)

@@ -150,3 +150,5 @@ def test_a_container_becomes_driver_executor_or_what_it_is_told(tmp_path):
     told = dict(zip(options[::2], options[1::2], strict=True))
     assert told["--resourceProfileId"] == "1" and told["--podName"] == "pod" and told["--hostname"] == "10.0.0.8"
     assert started(tmp_path, "echo", "as it is") == ["as it is"]
+    show = ("sh", "-c", "echo ${BANNERMAP_SPARK_LOG-unset}")
+    assert [started(tmp_path, *show, BANNERMAP_SPARK_LOG=value) for value in ("", "json")] == [["unset"], ["json"]]

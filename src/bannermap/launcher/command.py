@@ -38,6 +38,8 @@ SPARK_OPTIONS = frozenset(
 SPARK_FLAGS = frozenset({"--verbose", "--supervise"})
 DRIVER_MEMORY = "4g"
 TEST = "test"
+SPARK_LOG, SPARK_LOGS = "BANNERMAP_SPARK_LOG", ("text", "json")
+"""The variable that conf/spark/log4j2.properties reads, and the appenders that it has; the first without the variable."""
 
 
 @dataclass
@@ -128,7 +130,7 @@ def spark_submit(home: Path, python: Path, wanted: Wanted, place: Place) -> tupl
         place: where it will run.
 
     Raises:
-        Problem: something of this machine cannot reach the driver.
+        Problem: something of this machine cannot reach the driver, or Spark's lines are asked for in no known form.
     """
     folders = [jar_folder(home), *([s3_jar_folder(home)] if names_s3(home, wanted) else [])]
     sent = sent_along(home, python, str(wanted.job), wanted.job_options, place, folders)
@@ -137,11 +139,19 @@ def spark_submit(home: Path, python: Path, wanted: Wanted, place: Place) -> tupl
     if not given and not wanted.has_spark_option("--properties-file", "--properties-file"):
         options = ["--driver-memory", DRIVER_MEMORY, *options]
     line = [str(python.parent / "spark-submit"), *options, sent.application, *sent.job_options]
-    variables = {**sent.variables, "SPARK_CONF_DIR": str(_conf_folder(home))}
+    variables = {**sent.variables, "SPARK_CONF_DIR": str(_conf_folder(home)), SPARK_LOG: _spark_log()}
     variables["PATH"] = os.pathsep.join([str(python.parent), os.environ.get("PATH", "")])
     for found in python.parent.parent.glob("lib/python*/site-packages/pyspark"):
         variables["SPARK_HOME"] = str(found)  # another Spark's, left in the shell, has other jars
     return line, variables
+
+
+def _spark_log() -> str:
+    """The form of Spark's own lines. Of an appender that is not there, log4j would say so once and tell of no error."""
+    wanted = os.environ.get(SPARK_LOG) or SPARK_LOGS[0]
+    if wanted not in SPARK_LOGS:
+        raise Problem(f"{SPARK_LOG} is {wanted!r} in the environment, and Spark's lines can be {' or '.join(SPARK_LOGS)}.")
+    return wanted
 
 
 def quoted(line: list[str]) -> str:
