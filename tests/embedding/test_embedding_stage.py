@@ -141,6 +141,27 @@ def test_stored_pictures_that_another_encoder_cannot_have_are_counted(settings, 
     assert (run.metrics["stored_images_encoded"], run.rejected["too_many_pixels"], run.rejected["no_bytes"]) == (0, 1, 2)
 
 
+def test_stored_bytes_are_read_once_and_after_a_kill_only_those_of_what_is_left(settings, warehouse, monkeypatch):
+    serve(warehouse, FIRST, one="a.png", two="b.png", three="c.png")
+    run_stage(FETCH, warehouse, settings, FIRST)
+    read, make, asked = making.stored_bytes, making.Workshop.from_contents, []
+    monkeypatch.setattr(making, "stored_bytes", lambda *given: asked.append(given[-1].count()) or read(*given))
+
+    def dies(workshop, contents):
+        make(workshop, contents)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(making.Workshop, "from_contents", dies)
+        with pytest.raises(KeyboardInterrupt):
+            run_stage(STAGE, warehouse, settings, FIRST)
+    assert asked == [3] and warehouse.read(EMBEDDINGS).isEmpty()
+    serve(warehouse, FIRST, one="a.png", two="b.png", three="c.png", four="copy-of-a.png")
+    run = run_stage(STAGE, warehouse, settings, FIRST)
+    assert asked == [3, 0] and (run.metrics["images_fetched"], run.metrics["stored_images_encoded"]) == (1, 2)
+    assert warehouse.read(EMBEDDINGS).count() == 3
+
+
 def test_failures_are_tried_again_after_the_configured_days(settings, warehouse, tmp_path):
     patient = settings.model_copy(update={"fetch": settings.fetch.model_copy(update={"retry_after_days": 2})})
     fetched = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ class Workshop:
 
     def from_addresses(self, addresses: DataFrame) -> DataFrame:
         """`IMAGES` of `ADDRESSES`, one row each; cheap to read again."""
-        return self._made(addresses, "image_url", self.kernel.from_addresses)
+        return self._made(addresses, "image_url", self.kernel.from_addresses, lambda left: left)
 
     def from_contents(self, contents: DataFrame) -> DataFrame:
         """`IMAGES` of those `CONTENTS` whose bytes are there, one row each; cheap to read again.
@@ -57,7 +58,7 @@ class Workshop:
             ServiceError: see `check_nothing_lost`.
         """
         warehouse, cache = self.context.warehouse, self.kernel.fetch.image_cache
-        images = self._made(stored_bytes(warehouse, cache, contents), "content_hash", self.kernel.from_bytes)
+        images = self._made(contents, "content_hash", self.kernel.from_bytes, functools.partial(stored_bytes, warehouse, cache))
         found = images.count()
         if found < contents.count():  # bytes that are gone, or spoilt, give no row of that name either
             absent = contents.join(images, "content_hash", "left_anti")
@@ -70,14 +71,15 @@ class Workshop:
         if not self.context.warehouse.read_only:
             remove(self.context.warehouse.spark, self._day_folder)
 
-    def _made(self, todo: DataFrame, key: str, making: Making) -> DataFrame:
+    def _made(self, todo: DataFrame, key: str, making: Making, input_of: Callable[[DataFrame], DataFrame]) -> DataFrame:
+        """Images of ``todo``, which is gone over several times; ``input_of`` it what is not staged yet, once."""
         spark, encoder = self.context.warehouse.spark, self.kernel.encoder
         if self.context.warehouse.read_only:
-            return made_in_tasks(todo.repartition(tasks_of(spark), key), making, encoder).persist()
+            return made_in_tasks(input_of(todo).repartition(tasks_of(spark), key), making, encoder).persist()
         folder = f"{self._day_folder}/{key}-{self._digest}"
         left = _not_in(todo, _staged(spark, folder), key) if path_exists(spark, folder) else todo
         task = StagedTask(making, Staging(folder), key, self.context.run.run_id[:12])
-        made_in_tasks(left.repartition(tasks_of(spark), key), task, encoder, "images int").count()
+        made_in_tasks(input_of(left).repartition(tasks_of(spark), key), task, encoder, "images int").count()
         if not path_exists(spark, folder):
             return spark.createDataFrame([], IMAGES.schema)
         return _once_each(_staged(spark, folder), todo, key)
