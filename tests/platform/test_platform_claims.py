@@ -190,9 +190,11 @@ def test_what_one_stage_at_a_time_may_write_is_waited_for(warehouse, base_settin
         one = pool.submit(run_stage, Stage("build_user_features", first, writes_alone="features"), warehouse, base_settings, DAY)
         assert began.wait(300)
         later = Stage("erase_user", lambda context: order.append("second"), writes_alone="features")
-        run_stage(later, warehouse, base_settings, DAY)
+        asked_at = datetime.datetime.now(datetime.UTC)
+        waited = run_stage(later, warehouse, base_settings, DAY)
         one.result()
     assert order == ["first", "second"]
+    assert waited.started_at > asked_at + datetime.timedelta(seconds=0.5), "what came while it waited is not late for it"
 
 
 @pytest.mark.parametrize(("stage", "what"), [(CLUSTERING, "clusterings"), (REGISTRY, "registry"), (FEATURES, "features")])

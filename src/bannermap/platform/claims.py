@@ -213,7 +213,7 @@ def _busy(held: str, folder: str, wait_s: float) -> str:
     waited = f" It was waited for {wait_s:g} s (claims.writer_wait_s)." if wait_s else ""
     return (
         f"Another run is at work: {_who(held)} ({folder}).{waited} "
-        "Nothing was written. Run this again when it is done, if it is still needed then."
+        "Nothing was written for it. Run this again when that one is done, if it is still needed then."
     )
 
 

@@ -214,6 +214,7 @@ def run_stage(stage: Stage, warehouse: Warehouse, settings: Settings, day: dt.da
         log_lines.said_of(run_id=made.run_id, job=stage.name, dt=str(day)),
         alone(stage.name, warehouse, settings, day, stage.writes_alone),
     ):
+        made.begin()
         return _run_stage(stage, JobContext(warehouse, settings, day, made, stage.phases))
 
 

@@ -91,9 +91,11 @@ def read_text(spark: SparkSession, path: str) -> str | None:
 def write_text(spark: SparkSession, path: str, text: str) -> None:
     """Write or replace a small file. On a local disk readers see the old text or the new one; elsewhere the file may be cut off
     for a moment, or for good where the writer is killed: readers must bear that."""
-    place, file_system = hadoop_path(spark, path)
+    _, file_system = hadoop_path(spark, path)
     if file_system.getScheme() == "file":  # Hadoop empties the file first, and readers compare it with sums of its other text
-        _replaced_here(Path(str(place.toUri().getPath())), text)
+        with _aside(spark, path, text) as (whole, here):
+            here.with_name(f".{here.name}.crc").unlink(missing_ok=True)  # Hadoop's sums, of a text that it wrote
+            whole.replace(here)
     else:
         write_bytes(spark, path, text.encode())
 
@@ -103,6 +105,15 @@ def read_bytes(spark: SparkSession, path: str) -> bytes | None:
     place, file_system = hadoop_path(spark, path)
     if not file_system.exists(place):
         return None
+    try:
+        return _content(spark, file_system, place)
+    except Exception:  # py4j's, of many kinds; another run may have removed it since
+        if file_system.exists(place):
+            raise
+        return None
+
+
+def _content(spark: SparkSession, file_system: Any, place: Any) -> bytes:
     jvm: Any = spark.sparkContext._jvm
     stream = file_system.open(place)
     try:
@@ -137,7 +148,8 @@ def create_new(spark: SparkSession, path: str, text: str) -> bool:
     """
     place, file_system = hadoop_path(spark, path)
     if file_system.getScheme() == "file":  # Hadoop looks first and then writes
-        return _created_here(Path(str(place.toUri().getPath())), text)
+        with _aside(spark, path, text) as (whole, here):
+            return _linked(whole, here)
     try:
         if file_system.getScheme() == "s3a":
             stream = file_system.createFile(place).overwrite(True).recursive().must(CONDITIONAL, True).build()
@@ -153,30 +165,35 @@ def create_new(spark: SparkSession, path: str, text: str) -> bool:
     return True
 
 
-def _created_here(path: Path, text: str) -> bool:
-    with _aside(path, text) as whole:
-        try:
-            os.link(whole, path)  # with its content or not at all
-        except FileExistsError:
-            return False
+def _linked(whole: Path, here: Path) -> bool:
+    try:
+        os.link(whole, here)  # with its content or not at all
+    except FileExistsError:
+        return False
     return True
 
 
-def _replaced_here(path: Path, text: str) -> None:
-    with _aside(path, text) as whole:
-        path.with_name(f".{path.name}.crc").unlink(missing_ok=True)  # Hadoop's sums, of a text that it wrote
-        whole.replace(path)
-
-
 @contextlib.contextmanager
-def _aside(path: Path, text: str) -> Iterator[Path]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{uuid4().hex}")
+def _aside(spark: SparkSession, path: str, text: str) -> Iterator[tuple[Path, Path]]:
+    """A text in a file beside its place on the local disk, and that place. Who may read them is Hadoop's say, as of all else in a
+    warehouse: the process's own mask could shut out those who read its tables."""
+    place, file_system = hadoop_path(spark, path)
+    file_system.mkdirs(place.getParent())
+    here = Path(str(place.toUri().getPath()))
+    aside = here.with_name(f".{here.name}.{uuid4().hex}")
     try:
         aside.write_bytes(text.encode())
-        yield aside
+        aside.chmod(_file_mode(spark))
+        yield aside, here
     finally:
         aside.unlink(missing_ok=True)
+
+
+def _file_mode(spark: SparkSession) -> int:
+    jvm: Any = spark.sparkContext._jvm
+    permission = jvm.org.apache.hadoop.fs.permission.FsPermission
+    mask = permission.getUMask(spark.sparkContext._jsc.hadoopConfiguration())
+    return int(permission.getFileDefault().applyUMask(mask).toShort())
 
 
 def remove(spark: SparkSession, path: str) -> None:

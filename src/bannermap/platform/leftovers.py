@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from typing import TYPE_CHECKING
 
 from bannermap.platform.files import hadoop_path, matches
@@ -31,10 +33,17 @@ def left_over(spark: SparkSession, root: str, before_ms: int) -> list[str]:
 def newest_ms(spark: SparkSession, path: str) -> int:
     """When the youngest file below a folder was written; of a folder without files, when it was changed itself.
 
-    An object store gives the moment of the question for an empty folder, so such a one, which takes no space, stays.
+    Where something goes meanwhile, a run is at work, and it is now. An object store gives the moment of the question for an
+    empty folder, so such a one, which takes no space, stays.
     """
     place, file_system = hadoop_path(spark, path)
-    files, written = file_system.listFiles(place, True), []
-    while files.hasNext():
-        written.append(int(files.next().getModificationTime()))
-    return max(written, default=int(file_system.getFileStatus(place).getModificationTime()))
+    written = []
+    try:
+        files = file_system.listFiles(place, True)
+        while files.hasNext():
+            written.append(int(files.next().getModificationTime()))
+        return max(written, default=int(file_system.getFileStatus(place).getModificationTime()))
+    except Exception as error:  # py4j's, of many kinds
+        if not re.search("FileNotFoundException|No such file or directory", str(error)):
+            raise
+        return time.time_ns() // 1_000_000  # something went while it was looked at: a run is at work there

@@ -47,6 +47,10 @@ class Run:
     started_at: datetime.datetime = field(default_factory=lambda: datetime.datetime.now(datetime.UTC))
     _clock: float = field(default_factory=time.monotonic)
 
+    def begin(self) -> None:
+        """The work begins now; what it waited for is none of it, and what came meanwhile is read."""
+        self.started_at, self._clock = datetime.datetime.now(datetime.UTC), time.monotonic()
+
     def seconds(self) -> float:
         """Wall time since the run began."""
         return time.monotonic() - self._clock

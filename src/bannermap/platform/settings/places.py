@@ -25,11 +25,13 @@ LOGIN = re.compile(r"(?i)://[^\s/@]*:[^\s/@]*@|(https?|s3[an]?)://[^\s/@]*@|s3[a
 slashes, and nothing else there holds a colon."""
 QUERY_KEY = re.compile(
     r"(?i)://\S*[?&;#]"
-    r"([\w.-]*(secret|password|passwd|pwd|token|signature|credential)|sig|auth|jwt"
-    r"|([\w.-]*(api|access|account|secret|private|subscription|functions|shared)[._-]?)?key(id)?)=[^\s&;#]"
+    r"([\w.-]*(secret|password|passwd|pwd|passphrase|token|signature|credential)|sig|sas|auth|jwt"
+    r"|([\w.-]*(api|access|account|secret|private|subscription|functions|shared|auth|license|encryption)[._-]?)?key([._-]?id)?)="
+    r"(?!(none|null|true|false)([\s&;#]|$))[^\s&;#]"
 )
 """A value under a name that ends as those of keys, tokens and signed addresses do: api_key, sig, X-Amz-Signature. ``max_tokens``
-and ``sort_key`` are none, nor is a folder ``token=...`` of a path."""
+and ``sort_key`` are none, nor is a folder ``token=...`` of a path, nor a value that says that there is none."""
+ENDPOINTS_MEND = "leave it to the environment: encoder.remote.key_variable names the variable that holds the key of an endpoint"
 MEND = "leave it to the standard chain: environment, shared files, the machine's role (docs/object_stores.md)"
 SPARKS_MEND = f"{MEND}, or give what is Spark's own to spark-submit, in a file for --properties-file that only you can read"
 
@@ -39,7 +41,8 @@ def _without_credentials(address: str) -> str:
     held = _credential_in(address)
     if held:
         scheme = address.partition("://")[0]
-        raise ValueError(f"the {scheme} address holds {held}, which would be kept in `runs` and in logs; {MEND}")
+        mend = ENDPOINTS_MEND if scheme.lower() in ("http", "https") else MEND
+        raise ValueError(f"the {scheme} address holds {held}, which would be kept in `runs` and in logs; {mend}")
     return address
 
 
@@ -47,7 +50,8 @@ def _credential_in(text: str) -> str | None:
     """What credential an address in a text holds, in words that do not repeat it; None where it holds none."""
     if LOGIN.search(text):
         return "a login"
-    return "a key in its query" if QUERY_KEY.search(unquote(text)) else None
+    readings = [reading for word in text.split() for reading in (word, re.sub(r"\s", "_", unquote(word)))]
+    return "a key in its query" if any(map(QUERY_KEY.search, readings)) else None
 
 
 def _known_to_spark(address: str) -> str:
