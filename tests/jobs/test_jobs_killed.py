@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import signal
@@ -10,10 +9,15 @@ import time
 from pathlib import Path
 
 import pytest
+from daily_pipeline import STAGES
 from processes import checksums, complete, overlay, start
+from repository import ROOT
 from troubles import FAKETIME, full_disk, other_clock
 
+from bannermap.platform.cli import run_stage
+from bannermap.platform.config import load_settings
 from bannermap.platform.settings import SampleSettings
+from bannermap.platform.storage import Warehouse
 from bannermap.sample.world import FIRST_DAY, write_world
 
 KILLED_AT = {
@@ -61,13 +65,18 @@ def test_every_job_killed_and_run_again_leaves_the_same_tables(world, spark, tmp
     rng = random.Random(11)
     undisturbed = start("daily_pipeline", calm, FIRST_DAY)
     said = {}
-    for job, phases in KILLED_AT.items():
-        for phase in phases:
-            said[job] = kill_in_phase(job, phase, rough, rng.uniform(0.0, 0.8))
-        if job == "embed_banners":
-            out_of_space(job, rough)
-        with other_clock(-3, tmp_path) if job == "build_user_features" and FAKETIME else contextlib.nullcontext("") as modules:
-            complete(start(job, rough, FIRST_DAY, modules=modules), rough)
+    settings = load_settings(ROOT / "conf/base.yaml", [rough])
+    again = Warehouse(spark, settings.paths.warehouse)
+    for stage in STAGES:
+        for phase in KILLED_AT[stage.name]:
+            said[stage.name] = kill_in_phase(stage.name, phase, rough, rng.uniform(0.0, 0.8))
+        if stage.name == "embed_banners":
+            out_of_space(stage.name, rough)
+        if stage.name == "build_user_features" and FAKETIME:
+            with other_clock(-3, tmp_path) as modules:
+                complete(start(stage.name, rough, FIRST_DAY, modules=modules), rough)
+        else:
+            run_stage(stage, again, settings, FIRST_DAY)
     complete(undisturbed, calm)
     taken = [line.split(":")[0].split()[-1] for line in said["cluster_banners"].splitlines() if "taken from what" in line]
     assert taken == ["neighbours", "forest"], "the second attempt searches nothing again"
