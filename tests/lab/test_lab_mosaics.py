@@ -83,10 +83,7 @@ class Stored:
     def createDataFrame(self, rows, schema):
         return rows
 
-    def read_or_empty(self, table):
-        return None
-
-    def draw(self, asked, fetches, held, bytes_of):
+    def draw(self, warehouse, cache, asked):
         self.asked = [name for name, _ in asked]
         return {n: file((9, 9, 9), (20, 30)) for n in self.asked if n not in self.absent}
 

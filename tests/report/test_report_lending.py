@@ -8,9 +8,10 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+from pyspark.sql import functions as F
 
-from bannermap.platform.image_store import held_contents, keep_bytes, stored_bytes
-from bannermap.platform.tables import IMAGE_BYTES
+from bannermap.platform.image_store import keep_bytes
+from bannermap.platform.tables import IMAGE_BYTES, IMAGE_FETCHES
 from bannermap.report.lending import thumbnails
 
 
@@ -32,12 +33,12 @@ def test_a_picture_is_drawn_from_any_of_its_files_that_is_there(spark, warehouse
     kept = [(name, named[p][name]) for p, names in there.items() for name in names]
     keep_bytes(warehouse, cache, spark.createDataFrame(kept, IMAGE_BYTES.schema))
     facts = [(p, name, "ok") for p, several in named.items() for name in several]
-    fetches = spark.createDataFrame(facts, ("pixel_hash", "content_hash", "status"))
+    known = spark.createDataFrame(facts, ("pixel_hash", "content_hash", "status")).withColumn("banner_id", F.col("content_hash"))
+    warehouse.append(IMAGE_FETCHES, spark.createDataFrame([], IMAGE_FETCHES.schema).unionByName(known, allowMissingColumns=True))
     wanted = spark.createDataFrame([(p, 16) for p in [*named, "p-unknown"] if p != "p0"], "pixel_hash string, side int")
-    held, data = (lambda contents, f=f: f(warehouse, cache, contents) for f in (held_contents, stored_bytes))
-    persisted, persist = [], type(fetches).persist
-    monkeypatch.setattr(type(fetches), "persist", lambda self, *level: persisted.append(self) or persist(self, *level))
-    drawn = thumbnails(wanted, fetches, held, data)
+    persisted, persist = [], type(wanted).persist
+    monkeypatch.setattr(type(wanted), "persist", lambda self, *level: persisted.append(self) or persist(self, *level))
+    drawn = thumbnails(warehouse, cache, wanted)
     assert set(drawn) == {p for p, names in there.items() if names} - {"p0"} >= {"p2"}
     sizes = {Image.open(io.BytesIO(file)).size for file in drawn.values()}
     assert all(width * height <= 16 * 16 and width > height for width, height in sizes)

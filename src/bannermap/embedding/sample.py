@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from bannermap.embedding import transforms as t
 from bannermap.embedding.encoders.chain import check_encoders, make_chain
+from bannermap.embedding.frames import CONTENTS
 from bannermap.embedding.job import image_kernel
 from bannermap.embedding.making import Workshop
 from bannermap.embedding.statuses import NO_BYTES, OK
 from bannermap.platform.cli import Stage
-from bannermap.platform.image_store import held_contents
+from bannermap.platform.image_store import one_held_file
 from bannermap.platform.runs import JobContext, say
 from bannermap.platform.tables import EMBEDDINGS, LAB_EMBEDDINGS
 
@@ -47,7 +48,7 @@ def run(context: JobContext, sampled: SampledFiles) -> None:
         context.run.rows_in = _pictures(files)
         made = [warehouse.read_or_empty(table).select("encoder_id", "content_hash") for table in (EMBEDDINGS, LAB_EMBEDDINGS)]
         waiting = t.files_without_vector(files, made[0].union(made[1]), encoder_ids).persist()
-        todo = t.one_file_each(waiting, held_contents(warehouse, settings.fetch.image_cache, waiting)).persist()
+        todo = CONTENTS.select(one_held_file(warehouse, settings.fetch.image_cache, "node_id", waiting)).persist()
     context.run.rows_out = context.run.rows_in - _pictures(waiting)
     context.run.metrics["stored_images_encoded"] = 0.0
     if todo.count():  # else no model is loaded

@@ -85,17 +85,6 @@ def files_without_vector(files: DataFrame, made: DataFrame, encoder_ids: Sequenc
     return files.join(done, "node_id", "left_anti")
 
 
-def one_file_each(files: DataFrame, held: DataFrame) -> DataFrame:
-    """`CONTENTS`: of each picture the smallest file whose bytes are there; pictures without one have no row.
-
-    Args:
-        files: node_id, content_hash.
-        held: content_hash of files whose bytes are there.
-    """
-    there = files.join(held.distinct(), "content_hash", "left_semi")
-    return CONTENTS.select(there.groupBy("node_id").agg(F.min("content_hash").alias("content_hash")))
-
-
 def fetch_rows(pairs: DataFrame, images: DataFrame, day: datetime.date) -> DataFrame:
     """`IMAGE_FETCHES`: each banner with what came of its address.
 

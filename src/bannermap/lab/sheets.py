@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -10,17 +9,14 @@ from bannermap.lab.comparing import Compared
 from bannermap.lab.labels import coded
 from bannermap.lab.mosaics import CLUSTERS, TILE_PX, Chosen, LeftOut, Sheets, chosen_pictures, mosaics
 from bannermap.lab.page import SHOWN_TARGETS, shown_names
-from bannermap.platform.image_store import held_contents, stored_bytes
 from bannermap.platform.runs import JobContext, say
-from bannermap.platform.tables import IMAGE_FETCHES
+from bannermap.platform.storage import Warehouse
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-Lookup = Callable[["DataFrame"], "DataFrame"]
-Drawing = Callable[["DataFrame", "DataFrame", Lookup, Lookup], Mapping[str, bytes]]
-"""pixel_hash and side, image_fetches, content_hash to those that are there, content_hash to its bytes -> pixel_hash to thumbnail
-of each that can be drawn."""
+Drawing = Callable[[Warehouse, str | None, "DataFrame"], Mapping[str, bytes]]
+"""Tables, ``fetch.image_cache``, pixel_hash and side -> pixel_hash to thumbnail, of each that can be drawn."""
 Wanted = Mapping[tuple[str, str], Sequence[Chosen]]
 """encoder_id, configuration -> clusters, the largest first."""
 
@@ -61,8 +57,7 @@ def _named(done: Sequence[Compared]) -> set[str]:
 def _tiles(context: JobContext, names: Sequence[str], draw: Drawing) -> Mapping[str, bytes]:
     warehouse = context.warehouse
     asked = warehouse.spark.createDataFrame([(n, TILE_PX) for n in names], "pixel_hash string, side int")
-    held, bytes_of = (functools.partial(f, warehouse, context.settings.fetch.image_cache) for f in (held_contents, stored_bytes))
-    return draw(asked, warehouse.read_or_empty(IMAGE_FETCHES), held, bytes_of)
+    return draw(warehouse, context.settings.fetch.image_cache, asked)
 
 
 def _left_out(done: Compared, wanted: Wanted, drawn: Mapping[tuple[str, str], int]) -> LeftOut | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pyspark.sql import functions as F
+
 from bannermap.platform.image_cache import ImageCache
 from bannermap.platform.storage import Warehouse
 from bannermap.platform.tables import IMAGE_BYTES
@@ -33,6 +35,20 @@ def held_contents(warehouse: Warehouse, cache: str | None, contents: DataFrame) 
     if cache is None:
         return stored_bytes(warehouse, cache, wanted).select("content_hash")
     return wanted.mapInArrow(ImageCache(cache).held_batches, "content_hash string")
+
+
+def one_held_file(warehouse: Warehouse, cache: str | None, picture: str, files: DataFrame) -> DataFrame:
+    """Of each picture the smallest file whose bytes are there: ``picture`` and content_hash; pictures without one have no row.
+
+    Args:
+        warehouse: the tables.
+        cache: ``fetch.image_cache``.
+        picture: column of ``files`` that names one.
+        files: that column and content_hash; read twice.
+    """
+    held = held_contents(warehouse, cache, files.select("content_hash").distinct())
+    there = files.join(held, "content_hash", "left_semi")
+    return there.groupBy(picture).agg(F.min("content_hash").alias("content_hash"))
 
 
 def stored_bytes(warehouse: Warehouse, cache: str | None, contents: DataFrame) -> DataFrame:

@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 from bannermap.platform.cli import Stage
 from bannermap.platform.clusterings import known_clusterings
 from bannermap.platform.errors import InputError
-from bannermap.platform.image_store import held_contents, stored_bytes
+from bannermap.platform.image_store import one_held_file, stored_bytes
 from bannermap.platform.runs import JobContext
 from bannermap.platform.tables import (
     CLUSTER_LINEAGE,
@@ -123,7 +123,7 @@ def _images(source: Source, shown: Sequence[Cluster], outliers: Sequence[Outlier
     fetches = source.table(IMAGE_FETCHES)
     store = source.context.warehouse, source.context.settings.fetch.image_cache
     bytes_of = functools.partial(stored_bytes, *store)
-    files = t.files_to_draw(asked, fetches, functools.partial(held_contents, *store)).persist()
+    files = t.files_to_draw(asked, fetches, functools.partial(one_held_file, *store, "pixel_hash")).persist()
     images = _collected(t.drawn(files, bytes_of), t.addresses(asked, fetches))
     files.unpersist()
     asked.unpersist()

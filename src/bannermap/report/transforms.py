@@ -151,18 +151,17 @@ def pairs(near_duplicates: DataFrame, duplicate_sets: DataFrame) -> DataFrame:
     return near_duplicates.withColumns(ranked).join(kept, "set_id", "left")
 
 
-def files_to_draw(wanted: DataFrame, image_fetches: DataFrame, held: Callable[[DataFrame], DataFrame]) -> DataFrame:
-    """Per picture the smallest file of it that is there, and the sides to draw it at, ascending: pixel_hash, sides, content_hash.
+def files_to_draw(wanted: DataFrame, image_fetches: DataFrame, one_each: Callable[[DataFrame], DataFrame]) -> DataFrame:
+    """Per picture one file of it that is there, and the sides to draw it at, ascending: pixel_hash, sides, content_hash.
 
     Args:
         wanted: pixel_hash, side; repeated rows are fine.
         image_fetches: the table.
-        held: distinct content_hash -> content_hash of those whose bytes are there.
+        one_each: pixel_hash, content_hash -> the same, one of each picture whose bytes are there.
     """
     sides = wanted.groupBy("pixel_hash").agg(F.array_sort(F.collect_set("side")).alias("sides"))
-    files = image_fetches.where("status = 'ok'").join(sides, "pixel_hash").select("pixel_hash", "sides", "content_hash")
-    there = files.join(held(files.select("content_hash").distinct()), "content_hash", "left_semi")
-    return there.groupBy("pixel_hash", "sides").agg(F.min("content_hash").alias("content_hash"))
+    files = image_fetches.where("status = 'ok'").join(sides, "pixel_hash").select("pixel_hash", "content_hash")
+    return sides.join(one_each(files), "pixel_hash")
 
 
 def drawn(files: DataFrame, bytes_of: Callable[[DataFrame], DataFrame]) -> DataFrame:
