@@ -91,9 +91,9 @@ def read_text(spark: SparkSession, path: str) -> str | None:
 def write_text(spark: SparkSession, path: str, text: str) -> None:
     """Write or replace a small file. On a local disk readers see the old text or the new one; elsewhere the file may be cut off
     for a moment, or for good where the writer is killed: readers must bear that."""
-    _, file_system = hadoop_path(spark, path)
+    place, file_system = hadoop_path(spark, path)
     if file_system.getScheme() == "file":  # Hadoop empties the file first, and readers compare it with sums of its other text
-        with _aside(spark, path, text) as (whole, here):
+        with _aside(spark, place, file_system, text) as (whole, here):
             here.with_name(f".{here.name}.crc").unlink(missing_ok=True)  # Hadoop's sums, of a text that it wrote
             whole.replace(here)
     else:
@@ -103,11 +103,9 @@ def write_text(spark: SparkSession, path: str, text: str) -> None:
 def read_bytes(spark: SparkSession, path: str) -> bytes | None:
     """The content of a file of some megabytes, or None where there is none."""
     place, file_system = hadoop_path(spark, path)
-    if not file_system.exists(place):
-        return None
     try:
         return _content(spark, file_system, place)
-    except Exception:  # py4j's, of many kinds; another run may have removed it since
+    except Exception:  # py4j's, of many kinds; asked first, it could be there and be removed by another run before it is opened
         if file_system.exists(place):
             raise
         return None
@@ -148,7 +146,7 @@ def create_new(spark: SparkSession, path: str, text: str) -> bool:
     """
     place, file_system = hadoop_path(spark, path)
     if file_system.getScheme() == "file":  # Hadoop looks first and then writes
-        with _aside(spark, path, text) as (whole, here):
+        with _aside(spark, place, file_system, text) as (whole, here):
             return _linked(whole, here)
     try:
         if file_system.getScheme() == "s3a":
@@ -174,10 +172,9 @@ def _linked(whole: Path, here: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _aside(spark: SparkSession, path: str, text: str) -> Iterator[tuple[Path, Path]]:
+def _aside(spark: SparkSession, place: Any, file_system: Any, text: str) -> Iterator[tuple[Path, Path]]:
     """A text in a file beside its place on the local disk, and that place. Who may read them is Hadoop's say, as of all else in a
     warehouse: the process's own mask could shut out those who read its tables."""
-    place, file_system = hadoop_path(spark, path)
     file_system.mkdirs(place.getParent())
     here = Path(str(place.toUri().getPath()))
     aside = here.with_name(f".{here.name}.{uuid4().hex}")
